@@ -1,4 +1,4 @@
-"""Calls of builtins that Monty lacks, or that differ, and of functions of the host."""
+"""Rewrites of calls: builtins that Monty lacks or implements differently, and host functions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KNOWN = frozenset(dir(builtins))
 
 
 class CallsRewriting(MethodsRewriting):
-    """Changes calls."""
+    """Rewrites calls."""
 
     def _call(self, node: ast.Call) -> ast.expr:
         function = node.func
@@ -54,7 +54,7 @@ class CallsRewriting(MethodsRewriting):
         return node
 
     def _leave(self, node: ast.Call) -> None:
-        """Have the arguments of a host call take a form that can leave the worker."""
+        """Convert the arguments of a host call to types that can leave the worker."""
         leaving = [*self._of_classes(), ast.keyword("consumes", ast.Constant(True))]
         for at, one in enumerate(node.args):
             if not isinstance(one, ast.Constant | ast.JoinedStr | ast.Starred):
@@ -92,7 +92,7 @@ class CallsRewriting(MethodsRewriting):
         return None
 
     def _of_objects(self, node: ast.Call, name: str) -> ast.expr | None:
-        """`object()`, `slice(...)`, `print(file=...)`, and `eval(...)`, whose text may have names of the function."""
+        """Rewrite `object()`, `slice(...)`, `print(file=...)` and `eval(...)`."""
         if name == "print":
             return self._printed_to(node)
         if name != "eval" and (node.keywords or (name == "object") == bool(node.args)):
@@ -112,14 +112,14 @@ class CallsRewriting(MethodsRewriting):
         return node
 
     def _named_generator(self, name: str, generator: ast.GeneratorExp) -> ast.expr:
-        """`map(f, xs)` and `filter(f, xs)`, whose iterators have these names."""
+        """Rewrite the generator that stands for `map(f, xs)` or `filter(f, xs)` to an iterator of that type name."""
         made = self.expression(generator)
         if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == own_name("generator"):
             made = ast.Call(load(own_name(f"{name}_of")), made.args[:2], [])
         return made
 
     def _ordered(self, name: str, node: ast.Call) -> ast.expr:
-        """`sorted`, `min` and `max`, whose key may be a function that calls the host."""
+        """Rewrite `sorted`, `min` and `max`, whose `key` may be a function that calls the host."""
         key = next((one.value for one in node.keywords if one.arg == "key"), None)
         self._arguments(node, consumed=len(node.args) == 1)
         if key is not None and not is_quick_key(key, self._bound):
@@ -129,7 +129,7 @@ class CallsRewriting(MethodsRewriting):
         return node
 
     def _converted(self, name: str, node: ast.Call) -> ast.expr:
-        """Have `int` and `float` read digits of every script, and `bytes` and `dict` be as they are in CPython."""
+        """Rewrite `int` and `float` to accept the digits of every script, and `bytes` and `dict` to match CPython."""
         is_plain = isinstance(node.args[0], ast.Starred) or is_number(node.args[0])
         self._arguments(node, consumed=name == "dict")
         if name == "dict":
@@ -141,7 +141,7 @@ class CallsRewriting(MethodsRewriting):
         return node
 
     def _exception(self, name: str, node: ast.Call) -> ast.expr:
-        """Monty's exceptions take one text at most."""
+        """Rewrite the construction of an exception, which takes at most one string in Monty."""
         self._arguments(node)
         is_key = len(node.args) == 1 and name == "KeyError" and self._words.keys_are_seen
         if is_key and (is_text(node.args[0]) or not isinstance(node.args[0], ast.Constant)):
@@ -154,5 +154,5 @@ class CallsRewriting(MethodsRewriting):
 
     @staticmethod
     def _of_cell(name: str, made: ast.expr) -> ast.expr:
-        """Note the words of a TypeError that the cell makes, which are as they are."""
+        """Register the message of a TypeError that the cell constructs, so that it is not translated."""
         return call("worded_own", made) if name == "TypeError" else made

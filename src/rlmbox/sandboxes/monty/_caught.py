@@ -1,8 +1,8 @@
-"""The errors that a cell catches, and all that it may see of them.
+"""Exception handlers of a cell, and how they display the exception.
 
-Monty's errors hold one text, in words of its own. `modules/_words.py` gives them the words of CPython when a handler
-catches one; here is where a handler shows what it caught, so that the key of a KeyError, which Monty keeps as a text
-only, is shown as what it was.
+A Monty exception holds one string, worded differently from CPython's. `modules/_words.py` translates the message when
+a handler catches the exception; this module rewrites the handler's uses of it, so that the key of a KeyError, which
+Monty keeps only as a string, is displayed as the original object.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from rlmbox.sandboxes.monty._known import AMBIGUOUS, Known, qualified_names
 from rlmbox.sandboxes.monty._nodes import call, load, own_name
 
 CAUGHT = own_name("caught")
-"""The name that a handler without one is given."""
+"""The name given to the exception of a handler that has none."""
 SLICES_ARE_KEYS = sys.version_info >= (3, 12)
-"""Whether `{}[:5]` is a KeyError, as it is from Python 3.12 on; before, a slice is no key at all."""
+"""Whether `{}[:5]` raises a KeyError, as from Python 3.12 on; before, slices are unhashable."""
 _OF_KEYS = frozenset({"KeyError", "LookupError", "Exception", "BaseException"})
 _WORDS = frozenset({"None", "True", "False", "nan", "inf", "infinity"})
 _OF_LACKS = frozenset(
@@ -38,23 +38,23 @@ _OF_LACKS = frozenset(
 
 
 class ShownBy(IntEnum):
-    """Ways in which a handler shows what it caught."""
+    """How a handler displays the exception."""
 
     NOT = 0
     BY_TEXT = 1
-    """By `str(e)`, `print(e)`, an f-string, `repr(e)` or `e.args` alone."""
+    """Only by `str(e)`, `print(e)`, an f-string, `repr(e)` or `e.args`."""
     OTHERWISE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The ways in which a cell may show the words of errors.
+    """The ways in which a cell may display error messages.
 
     Attributes:
-        are_caught: Whether it catches errors at all.
-        are_seen: Whether it catches an error by a name.
-        keys_are_seen: Whether what it catches by a name may be a KeyError.
-        functions: The qualified name of each function, method and class that there is, by its own.
+        are_caught: Whether it has exception handlers.
+        are_seen: Whether a handler binds the exception to a name.
+        keys_are_seen: Whether such a handler may catch a KeyError.
+        functions: Qualified name of each function, method and class by its simple name.
     """
 
     are_caught: bool
@@ -64,7 +64,7 @@ class Words:
 
     @classmethod
     def of(cls, tree: ast.Module, known: Known) -> Words:
-        """Look through a cell, after those of which something is known."""
+        """Inspect a cell, given what is known of earlier ones."""
         handlers = [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)]
         if not any(one.name for one in handlers):
             return cls(bool(handlers), False, False, {})
@@ -75,7 +75,7 @@ class Words:
 
 
 def may_catch(handler: ast.ExceptHandler, names: Collection[str]) -> bool:
-    """Return whether a handler may catch an error of one of some types, by what it names."""
+    """Return whether a handler may catch one of some types, judged by the types it lists."""
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
     return any(
         kind is None
@@ -94,7 +94,7 @@ def _is_unknown(kind: ast.expr) -> bool:
 
 
 def tells_itself(key: ast.expr) -> bool:
-    """Return whether the form of a key shows that it is a text that looks like nothing else."""
+    """Return whether a key is a string literal whose stored form cannot be mistaken for another type."""
     return (
         isinstance(key, ast.Constant)
         and isinstance(key.value, str)
@@ -104,7 +104,7 @@ def tells_itself(key: ast.expr) -> bool:
 
 
 def named(handler: ast.ExceptHandler) -> str | None:
-    """Return the name under which a handler has to look at what it caught; one is given to it where it needs one."""
+    """Return the name a handler binds the exception to, adding one where the rewrite needs it."""
     if handler.name is None and may_catch(handler, _OF_LACKS):
         handler.name = CAUGHT
         handler.type = handler.type or load("BaseException")
@@ -112,7 +112,7 @@ def named(handler: ast.ExceptHandler) -> str | None:
 
 
 def shown(handler: ast.ExceptHandler) -> ShownBy:
-    """Have a handler show the error by functions that know its key; return how else it shows it."""
+    """Rewrite a handler to display the exception with its key; return how else it displays it."""
     name = str(handler.name)
     if name == CAUGHT:
         return ShownBy.NOT
@@ -129,7 +129,7 @@ def shown(handler: ast.ExceptHandler) -> ShownBy:
 
 
 def _is_bound_in(handler: ast.ExceptHandler, name: str) -> bool:
-    """Return whether the body of a handler gives its name to something else."""
+    """Return whether the body of a handler rebinds its name."""
     for node in ast.walk(handler):
         if isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load):
             return True
@@ -150,13 +150,13 @@ def _asks_for_type(node: ast.AST) -> bool:
 
 
 class _Shower(ast.NodeTransformer):
-    """Replaces what shows an error by a call of ours.
+    """Replaces expressions that display an exception by calls of our functions.
 
     Args:
-        name: The error's name.
+        name: The name bound to the exception.
 
     Attributes:
-        calls: Those calls.
+        calls: The calls put in.
     """
 
     def __init__(self, name: str) -> None:
@@ -164,7 +164,7 @@ class _Shower(ast.NodeTransformer):
         self.calls: list[ast.Call] = []
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """`str(e)`, `repr(e)`, `print(e)`, `'{}'.format(e)`."""
+        # `str(e)`, `repr(e)`, `print(e)`, `'{}'.format(e)`.
         function = node.func
         if isinstance(function, ast.Name) and function.id in ("str", "repr") and self._is_only(node):
             return self._call(function.id)
@@ -181,14 +181,13 @@ class _Shower(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
-        """`f'{e}'` and `f'{e!r}'`."""
         if self._is_it(node.value) and node.conversion in (-1, ord("s"), ord("r")):
             node.value = self._call("repr" if node.conversion == ord("r") else "str")
             node.conversion = -1
         return self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        """`'%s' % e`."""
+        # `'%s' % e`.
         is_form = (
             isinstance(node.left, ast.Constant) and isinstance(node.left.value, str) and "%r" not in node.left.value
         )
@@ -200,7 +199,6 @@ class _Shower(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        """`e.args`."""
         if node.attr == "args" and self._is_it(node.value):
             return self._call("args")
         return self.generic_visit(node)

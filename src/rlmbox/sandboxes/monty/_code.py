@@ -1,8 +1,8 @@
-"""The changes that the host makes to a cell before Monty runs it.
+"""Preparation of a cell on the host, before Monty runs it.
 
-The cell is parsed with `ast`, never compiled or run. It is refused where Monty would do something else than CPython
-(`_refusals.py`), changed where that makes it equal (`_rewrite.py`, and `_large.py` for a long context), and written
-out again; lines are counted back to those of the cell.
+The cell is parsed with `ast` but never compiled or run. It is refused where Monty would behave differently from
+CPython (`_refusals.py`), rewritten where a rewrite makes the two agree (`_rewrite.py`, and `_large.py` for a long
+context), and unparsed; line numbers are mapped back to those of the cell.
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ from rlmbox.sandboxes.worker._values import MAX_NODES
 from rlmbox.sandboxes.worker._values import REPR_CHARS as OBJECT_CHARS
 
 VALUE_LIMIT_CHARS = 64 * 1024 * 1024
-"""Longest `repr` of a value that crosses to the host as a value."""
+"""Longest `repr` of a value that can leave the worker."""
 
 REPR_CHARS = 20_000
-"""Longest `repr` that is shown whole."""
+"""Longest `repr` that is displayed whole."""
 
 _KEPT_CHARS = 20_000
-"""Longest cell whose prepared form is kept for other sessions."""
+"""Longest cell whose prepared form is cached."""
 
 _NOTHING = Known()
 
 MARK = "_rlm_mark"
-"""The function that tells the host which statement comes next."""
+"""The function that reports the index of the next statement to the host."""
 
 _KINDS = "'list', 'tuple', 'set', 'dict', 'defaultdict', 'Counter', 'dict_keys', 'dict_values', 'dict_items', 'range', 'deque'"  # noqa: E501
 
 _ITERATORS = "'generator', 'flattened', 'map', 'filter', 'zip', 'enumerate', 'reversed', 'count'"
-"""Types of iterators, besides those whose names end with the word."""
+"""Iterator types whose names do not end with `iterator`."""
 
 _BY_REPR = (
     "'generator', 'function', 'type', 'Match', 'Pattern', 'module', 'method_shown', 'count', 'SimpleNamespace', "
     "'Stream', 'Template', 'SequenceMatcher'"
 )
-"""Types of which a value leaves as its `repr`."""
+"""Types whose values leave the worker as their `repr`."""
 _MARKS = (
     "'dict_', 'range(', '[...]', '{...}', '<', 're.compile(', 'IsoCalendarDate(', 'count(', 'namespace(', "
     "'struct_time('"
 )
-"""What is in the `repr` of a value that has no form outside the worker."""
+"""Substrings of the `repr` of values that have no form outside the worker."""
 
 PRELUDE = """\
 import json, math, base64, binascii
 _rlm_missing = NameError
 _rlm_own = (repr, len, str, type, TypeError, ValueError, list, dict, tuple, set, hex, int, isinstance, any, getattr)
 """
-"""Run in each new session. What our own functions call is kept now, since a cell may rebind the names of builtins."""
+"""Run in each new session. Saves the builtins that our functions call, since a cell may rebind their names."""
 
 VALUE_SOURCE = f"""\
 def _rlm_value(value, own=_rlm_own, classes=()):
@@ -180,7 +180,7 @@ def _rlm_shown_text(value, own, classes):
             text = text.replace('<' + one + ' object>', '<__main__.' + one + ' object>')
     return text if len(text) <= {OBJECT_CHARS} else text[: {OBJECT_CHARS} - 1] + '\u2026'
 """
-"""Run before the first cell that ends with an expression: to compile it takes longer than a small cell."""
+"""Run before the first cell that ends with an expression: compiling it takes longer than running a small cell."""
 
 _DESCRIBE_SOURCE = """\
 def _rlm_describe(value, own=_rlm_own):
@@ -198,19 +198,19 @@ def _rlm_describe(value, own=_rlm_own):
 
 @dataclass(frozen=True, slots=True)
 class CellSource:
-    """A cell as it is fed.
+    """A prepared cell.
 
     Attributes:
         code: The source that Monty runs.
-        lines: The cell's own lines, for tracebacks.
+        lines: Lines of the original cell, for tracebacks.
         names: Global names that the cell binds, in order.
-        modules: Offered modules that it imports.
+        modules: Modules of `MODULES` that it imports.
         awaited: UTF-8 offsets of the calls whose result the cell awaits.
         has_value: Whether its last statement is an expression.
-        numbers: For each line of `code` that of the cell.
+        numbers: The original line number of each line of `code`.
         ends: For each statement of the cell, the line of `code` after it.
         globals: Names that its functions declare global.
-        binds: The names that it binds, as later cells have to know them.
+        binds: What later cells need to know of the names it binds.
     """
 
     code: str
@@ -225,13 +225,13 @@ class CellSource:
     binds: Known = field(default_factory=Known)
 
     def line(self, number: int) -> tuple[int, str]:
-        """Return the cell's own line, and its number, for a line of `code`; '' where it has none."""
+        """Map a line of `code` to the number and text of the original line; '' if there is none."""
         if 0 < number <= len(self.numbers):
             number = self.numbers[number - 1]
         return number, self.lines[number - 1].strip() if 0 < number <= len(self.lines) else ""
 
     def upto(self, count: int) -> CellSource | None:
-        """Return the cell's first statements alone; None where there are none."""
+        """Return the first `count` statements as a cell of their own, or None if there are none."""
         if count <= 0 or not self.ends:
             return None
         end = self.ends[min(count, len(self.ends)) - 1]
@@ -243,16 +243,16 @@ class CellSource:
 def read_cell(
     code: str, *, known: Known = _NOTHING, host_names: Collection[str] = (), is_large: bool = False
 ) -> CellSource:
-    """Prepare a cell; the same one, in as many sessions as there are, is prepared once.
+    """Prepare a cell. Results are cached across sessions.
 
     Args:
         code: The cell.
         known: What earlier cells have bound.
-        host_names: Names of the host's functions, and of the objects that have some.
+        host_names: Names of the host functions and of the objects that have such methods.
         is_large: Whether the context is too long to be a `str`.
 
     Raises:
-        CellRefused: It is no Python, or what Monty would do otherwise than CPython.
+        CellRefused: It is not valid Python, or Monty would run it differently from CPython.
     """
     read = _read if len(code) <= _KEPT_CHARS else _read.__wrapped__
     return read(code, known, frozenset(host_names), is_large)
@@ -284,12 +284,12 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
 
 
 def read_expression(code: str, *, known: Known = _NOTHING, hidden: Collection[str] = ()) -> str:
-    """Prepare the text of an expression for `eval`.
+    """Prepare the source of an expression for `eval`.
 
     Args:
-        code: The text.
-        known: What cells have bound.
-        hidden: Names of the function that calls `eval`, which it cannot see.
+        code: The source.
+        known: What earlier cells have bound.
+        hidden: Local names of the function that calls `eval`, which the expression cannot read.
 
     Raises:
         CellRefused: As `read_cell`.
@@ -325,7 +325,7 @@ def _parsed(code: str) -> ast.Module:
 
 
 def _written(tree: ast.Module, *, has_value: bool, classes: Collection[str]) -> CellSource:
-    """Write a tree out, with the number of each statement set before it."""
+    """Unparse a tree, with marks that report the progress from statement to statement."""
     tree.body, ends_at = _numbered(tree.body)
     if has_value:
         last = tree.body[-1]
@@ -334,7 +334,7 @@ def _written(tree: ast.Module, *, has_value: bool, classes: Collection[str]) -> 
         ours = ast.Call(ast.Name("_rlm_value", ast.Load()), [last.value], named if classes else [])
         last.value = ast.copy_location(ours, last.value)
     if any(isinstance(node, ast.Await) for node in ast.walk(tree)):
-        tree = _large.Formats().visit(tree)  # in Python 3.11 positions within f-strings are wrong
+        tree = _large.Formats().visit(tree)  # Python 3.11 gets positions within f-strings wrong
     ast.fix_missing_locations(tree)
     code = _unparsed(tree)
     again = ast.parse(code)
@@ -347,7 +347,7 @@ def _written(tree: ast.Module, *, has_value: bool, classes: Collection[str]) -> 
 
 
 def _numbered(body: list[ast.stmt]) -> tuple[list[ast.stmt], list[int]]:
-    """Return the statements with marks among them, and the places of those that end a statement of the cell."""
+    """Insert marks between the statements; return all of them and the index of each statement of the cell."""
     done: list[ast.stmt] = []
     ends: list[int] = []
     for at, statement in enumerate(body):
@@ -362,7 +362,7 @@ def _numbered(body: list[ast.stmt]) -> tuple[list[ast.stmt], list[int]]:
 
 
 def _may_take_long(statement: ast.stmt) -> bool:
-    """Return whether a statement may run into a limit: a mark costs as much as a call of the host."""
+    """Return whether a statement may run into a limit; a mark costs as much as a host call, so the rest get none."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
         return False
     looping = (ast.Call, ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.BinOp)
@@ -374,13 +374,13 @@ def _unparsed(tree: ast.Module) -> str:
         code = ast.unparse(tree)
         ast.parse(code)
     except (ValueError, SyntaxError):
-        # Not every Python can write all f-strings down again.
+        # Some Python versions cannot unparse every f-string.
         code = ast.unparse(ast.fix_missing_locations(_large.Formats().visit(tree)))
     return code
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
-    """Return the statements, those within another after it."""
+    """Iterate over the statements of a tree in source order."""
     for part in ("body", "handlers", "cases", "orelse", "finalbody"):
         nodes = getattr(tree, part, ())
         for node in nodes if isinstance(nodes, list) else ():
@@ -391,7 +391,7 @@ def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
 
 def show_vars_source(names: Iterable[str]) -> str:
     """Return the source of a `SHOW_VARS` that describes those of `names` that exist."""
-    # Names of our own, since one of the cell's would be hidden by a local one.
+    # Prefixed names, since a global of the cell would be shadowed by a local name.
     probes = "".join(
         f"    try:\n        _rlm_found[{name!r}] = _rlm_describe({name})\n    except _rlm_missing:\n        pass\n"
         for name in names
@@ -400,7 +400,7 @@ def show_vars_source(names: Iterable[str]) -> str:
 
 
 def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """Name that a module's statements bind, without those that only functions and comprehensions see."""
+    """Iterate over the names that statements bind at module level."""
     queue: list[ast.AST] = [*reversed([*body])]
     while queue:
         node = queue.pop()
@@ -417,7 +417,7 @@ def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
 
 
 def _awaited(tree: ast.Module, lines: tuple[str, ...]) -> Iterator[int]:
-    """Offsets of calls that are awaited themselves, or stand in the arguments of an awaited `asyncio.gather`."""
+    """Iterate over the offsets of calls that are awaited directly or as arguments of an awaited `asyncio.gather`."""
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line.encode()) + 1)
@@ -433,5 +433,5 @@ _OWN_NAME = re.compile(r"\b_rlm_(\w+)")
 
 
 def own_names(code: str) -> frozenset[str]:
-    """Return the names of ours that the source of a cell calls, without their prefix."""
+    """Return the names of our functions that the source of a cell calls, without their prefix."""
     return frozenset(_OWN_NAME.findall(code))

@@ -1,8 +1,7 @@
 """Exceptions that a cell defines: `class NoTable(ValueError): ...`, raised and caught as in CPython.
 
-Monty knows its own exceptions alone, and no class has a base. A class of the cell becomes a plain one; `raise` has
-Monty raise the exception that the class is below, which a handler turns back into the cell's object. See
-`modules/errors.monty`.
+Monty has only builtin exceptions, and its classes have no bases. The cell's class becomes a plain class; `raise` raises
+the builtin exception it derives from, and a handler maps that back to the cell's object. See `modules/errors.monty`.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ ROOTS = frozenset(
     "ArithmeticError AssertionError AttributeError Exception IndexError KeyError LookupError OverflowError "  # noqa: SIM905
     "RuntimeError TypeError ValueError ZeroDivisionError".split()
 )
-"""Exceptions that a class of a cell may be below."""
+"""Builtin exceptions that a class of a cell may derive from."""
 _OF_CLASSES = (ast.FunctionDef, ast.Assign, ast.AnnAssign, ast.Pass, ast.Expr)
 
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """The exceptions of a session's own that a cell may use.
+    """The exceptions that the session's cells define.
 
     Attributes:
-        named: All of them by name, those of earlier cells among them.
-        here: The statements of the cell that define one.
-        supers: The `id` of each `super` in them that there is a way for.
+        named: Each exception by name, those of earlier cells included.
+        here: The exception that each class statement of this cell defines, by the `id` of the node.
+        supers: The `id` of each `super` in them that can be rewritten.
         bound: Names that are not builtins.
-        modules: Names that are imported.
+        modules: Names bound by imports.
     """
 
     named: Mapping[str, OwnError]
@@ -46,11 +45,11 @@ class Errors:
 
     @classmethod
     def of(cls, tree: ast.Module, bound: Collection[str], known: Known) -> Errors:
-        """Look through a cell.
+        """Inspect a cell.
 
         Args:
-            tree: The cell as it was written.
-            bound: Names that this cell or an earlier one gives a value.
+            tree: The cell as written.
+            bound: Names that this cell or an earlier one binds.
             known: What earlier cells have bound.
         """
         named = {one.name: one for one in known.errors}
@@ -66,7 +65,7 @@ class Errors:
         return cls(named, here, frozenset(supers), frozenset(bound), frozenset(imported))
 
     def is_native(self, kind: ast.expr | None) -> bool:
-        """Return whether Monty's own `except` can tell a kind of error by what the cell names."""
+        """Return whether Monty's own `except` can match a type, or a tuple of types."""
         if isinstance(kind, ast.Tuple):
             return all(self.is_native(one) for one in kind.elts)
         if isinstance(kind, ast.Attribute):
@@ -76,11 +75,11 @@ class Errors:
         return kind is None
 
     def is_one(self, name: str) -> bool:
-        """Return whether a name is that of an exception, of the session's own or of Python's."""
+        """Return whether a name is that of an exception, a builtin or one defined by a cell."""
         return name in self.named or (name not in self.bound and _is_error(name))
 
     def roots(self, kind: ast.expr | None) -> list[ast.expr]:
-        """Return the kinds that Monty knows of all that a handler of a kind may catch."""
+        """Return the builtin types that a handler of a type has to catch."""
         kinds = kind.elts if isinstance(kind, ast.Tuple) else [kind]
         found: list[ast.expr] = []
         for one in kinds:
@@ -94,17 +93,17 @@ class Errors:
 
 
 def rewrite(tree: ast.Module, errors: Errors) -> None:
-    """Have a cell define, raise, catch and tell apart exceptions of its own.
+    """Rewrite the definitions, raises and handlers of a cell's own exceptions.
 
     Args:
-        tree: The cell; it is changed in place.
+        tree: The cell, modified in place.
         errors: The exceptions.
     """
     _ErrorRewriter(errors).visit(tree)
 
 
 def _own_error(node: ast.ClassDef, named: Mapping[str, OwnError], bound: Collection[str]) -> OwnError | None:
-    """Return the exception that a statement defines; None where it defines none that there is a way for."""
+    """Return the exception that a class statement defines; None if it defines none or cannot be rewritten."""
     if len(node.bases) != 1 or node.keywords or node.decorator_list or hasattr(builtins, node.name):
         return None
     base = node.bases[0]
@@ -123,7 +122,6 @@ def _own_error(node: ast.ClassDef, named: Mapping[str, OwnError], bound: Collect
 
 
 def _names(node: ast.ClassDef) -> list[str]:
-    """Return the names that the body of a class binds."""
     found: list[str] = []
     for one in node.body:
         if isinstance(one, ast.FunctionDef):
@@ -135,7 +133,7 @@ def _names(node: ast.ClassDef) -> list[str]:
 
 
 def _supers(node: ast.ClassDef) -> set[int]:
-    """Return the `id` of each `super` whose method there is a way to call."""
+    """Return the `id` of each `super` whose call can be rewritten."""
     found: set[int] = set()
     for method in node.body:
         for inner in ast.walk(method):
@@ -146,7 +144,7 @@ def _supers(node: ast.ClassDef) -> set[int]:
 
 
 def _of_super(node: ast.AST) -> ast.Name | None:
-    """Return the name `super` of a call such as `super().__init__(text)`; None for any other node."""
+    """Return the name node `super` of a call such as `super().__init__(text)`; None for any other node."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return None
     method, owner = node.func.attr, node.func.value
@@ -163,18 +161,12 @@ def _is_error(name: str) -> bool:
 
 
 class _ErrorRewriter(ast.NodeTransformer):
-    """Changes the statements of a cell.
-
-    Args:
-        errors: The exceptions.
-    """
-
     def __init__(self, errors: Errors) -> None:
         self._errors = errors
         self._count = 0
 
     def visit_Module(self, node: ast.Module) -> ast.AST:
-        """Have each exception noted once it is defined."""
+        """Register each exception after its definition."""
         body: list[ast.stmt] = []
         for statement in node.body:
             found = self._errors.here.get(id(statement))
@@ -188,13 +180,13 @@ class _ErrorRewriter(ast.NodeTransformer):
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        """Make an exception a plain class, with what it has of the one that it is below."""
+        """Make an exception a plain class with the members of its base."""
         found = self._errors.here.get(id(node))
         if found is not None:
             self._without_base(node, found)
         for method in node.body:
             if isinstance(method, ast.FunctionDef) and method.name == "__exit__":
-                _told_what_left(method)
+                _pass_own_error(method)
         return self.generic_visit(node)
 
     def _without_base(self, node: ast.ClassDef, found: OwnError) -> None:
@@ -220,11 +212,11 @@ class _ErrorRewriter(ast.NodeTransformer):
         node.bases = []
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        """Have Monty raise what it knows in the place of what may be an object of the cell's class."""
+        """Raise the builtin base where the expression may be an object of the cell's own class."""
         self.generic_visit(node)
         if node.exc is None:
             return node
-        cause, node.cause = node.cause, None  # Monty does not evaluate it
+        cause, node.cause = node.cause, None  # Monty does not evaluate the cause
         asked = [] if cause is None or isinstance(cause, ast.Constant | ast.Name) else [cause]
         if asked or not self._is_of_python(node.exc):
             node.exc = placed(call("error_raising", node.exc, *asked), node)
@@ -237,7 +229,7 @@ class _ErrorRewriter(ast.NodeTransformer):
         )
 
     def visit_Try(self, node: ast.Try) -> ast.AST:
-        """Choose among handlers by what was raised, where Monty cannot: its own `except` sees the root alone."""
+        """Select the handler by the original object: Monty's own `except` sees only the builtin base."""
         self.generic_visit(node)
         if all(self._errors.is_native(one.type) for one in node.handlers):
             return node
@@ -257,7 +249,6 @@ class _ErrorRewriter(ast.NodeTransformer):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """`isinstance(error, kind)`."""
         self.generic_visit(node)
         if (
             isinstance(node.func, ast.Name)
@@ -270,7 +261,7 @@ class _ErrorRewriter(ast.NodeTransformer):
         return node
 
     def _is_no_error(self, kind: ast.expr) -> bool:
-        """Return whether its form shows that a kind is none of errors."""
+        """Return whether a type is certainly not an exception, judged by the form of its expression."""
         if isinstance(kind, ast.Tuple):
             return all(self._is_no_error(one) for one in kind.elts)
         if isinstance(kind, ast.BinOp):
@@ -281,11 +272,11 @@ class _ErrorRewriter(ast.NodeTransformer):
 
 
 class _OfBase(ast.NodeTransformer):
-    """Replaces calls of a method of the class that an exception is below.
+    """Replaces calls of the base class's methods.
 
     Args:
         error: The exception.
-        method: The method in which they are.
+        method: The method that contains the calls.
     """
 
     def __init__(self, error: OwnError, method: ast.FunctionDef) -> None:
@@ -293,7 +284,7 @@ class _OfBase(ast.NodeTransformer):
         self._self = method.args.args[0].arg if method.args.args else ""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """`super().__init__(text)`, `ValueError.__init__(self, text)` and `super().__str__()`."""
+        # `super().__init__(text)`, `ValueError.__init__(self, text)` and `super().__str__()`.
         self.generic_visit(node)
         function = node.func
         if not self._self or not isinstance(function, ast.Attribute):
@@ -314,13 +305,13 @@ class _OfBase(ast.NodeTransformer):
 
 
 def _may_be_no_exception(kind: ast.expr) -> bool:
-    """Return whether a kind may be of errors that are no `Exception`."""
+    """Return whether a type may include exceptions that do not derive from `Exception`."""
     names = [one.id for one in ast.walk(kind) if isinstance(one, ast.Name)]
     return any(name in ("BaseException", "KeyboardInterrupt", "SystemExit", "GeneratorExit") for name in names)
 
 
-def _told_what_left(method: ast.FunctionDef) -> None:
-    """Have `__exit__` see the cell's own object."""
+def _pass_own_error(method: ast.FunctionDef) -> None:
+    """Pass `__exit__` the cell's own exception object."""
     read = {inner.id for one in method.body for inner in ast.walk(one) if isinstance(inner, ast.Name)}
     names = [one.arg for one in method.args.args[1:3]]
     rest = method.args.vararg.arg if method.args.vararg is not None else ""

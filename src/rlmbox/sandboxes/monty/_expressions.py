@@ -1,4 +1,4 @@
-"""Expressions: names, operators, comparisons, subscripts and f-strings."""
+"""Rewrites of expressions: names, operators, comparisons, subscripts and f-strings."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from rlmbox.sandboxes.monty._refusals import SHIMMED_BUILTINS, is_asked_for
 _OF_TIMEDELTA: dict[type[ast.operator], str] = {ast.Mult: "times", ast.Div: "divided"}
 _DIVISIONS: dict[type[ast.operator], str] = {ast.Div: "div", ast.FloorDiv: "floordiv", ast.Mod: "mod"}
 _OF_FORMATS = re.compile(r"(.?[<>=^])?[-+ ]?z?#?0?\d*[,_]?(\.\d+)?[bcdeEfFgGnosxX%]?|.*%.*")
-"""Formats that Monty reads when it compiles a cell; it would refuse others as no Python."""
+"""Format specs that Monty accepts when it compiles a cell; it reports any other as a syntax error."""
 
 
 class ExpressionsRewriting(CallsRewriting):
-    """Changes expressions."""
+    """Rewrites expressions."""
 
     def expression(self, node: ast.expr) -> ast.expr:
-        """Change an expression."""
+        """Return the rewritten form of an expression."""
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
         changed = method(node) if method is not None else self._children(node)
         return cast("ast.expr", ast.copy_location(changed, node))
 
     def _name(self, node: ast.Name) -> ast.expr:
         if node.id == "bytes":
-            return node  # it is a type too, and ours only where it is called
+            return node  # also used as a type; replaced only where it is called
         if isinstance(node.ctx, ast.Load) and node.id in SHIMMED_BUILTINS and node.id not in self._bound:
             return load(own_name(node.id))
         if isinstance(node.ctx, ast.Load) and node.id in OWN_MODULES and node.id not in self._bound:
-            return load(own_name(f"module_{node.id}"))  # there without import
+            return load(own_name(f"module_{node.id}"))  # available without import
         return node
 
     def _subscript(self, node: ast.Subscript) -> ast.expr:
-        """`d[k]`, in a cell that may show the key, or to which a slice of a dict is to be the error that it is."""
+        """Rewrite `d[k]` in a cell that may display the key of a KeyError, or that slices a dict."""
         key = node.slice
         if not isinstance(node.ctx, ast.Load) or self.is_large or not self._words.are_caught:
             return self._children(node)
@@ -58,19 +58,19 @@ class ExpressionsRewriting(CallsRewriting):
         return call("worded_at", self.expression(node.value), self.expression(key))
 
     def _compare(self, node: ast.Compare) -> ast.expr:
-        """`'name' in globals()` asks whether reading the name is an error."""
+        """Rewrite `'name' in globals()` to a probe that reads the name."""
         if not is_asked_for(node):
             for side in (node.left, *node.comparators):
                 if isinstance(side, ast.Call) and self._is_builtin(side, {"type"}) and len(side.args) == 1:
-                    side.func = load(own_name("kind_of"))  # the type of an error is its name's in CPython
+                    side.func = load(own_name("kind_of"))  # the type of an exception of the cell is its class
             return self._children(node)
-        assert isinstance(node.left, ast.Constant)  # noqa: S101 - so `is_asked_for` says
+        assert isinstance(node.left, ast.Constant)  # noqa: S101 - ensured by `is_asked_for`
         probe = ast.Lambda(parameters([]), load(str(node.left.value)))
         found = call("defined", probe)
         return found if isinstance(node.ops[0], ast.In) else ast.UnaryOp(ast.Not(), found)
 
     def _binop(self, node: ast.BinOp) -> ast.expr:
-        """`timedelta(hours=1) * 1.5`, in a cell that may have one."""
+        """Rewrite operators of sets, divisions and products of a `timedelta`."""
         of_sets = _sets.operator(node, self._sets)
         if of_sets is not None:
             return call(of_sets, self.expression(node.left), self.expression(node.right))
@@ -90,14 +90,14 @@ class ExpressionsRewriting(CallsRewriting):
         return call(ours, left, right)
 
     def _may_be_seen(self, node: ast.BinOp) -> bool:
-        """Return whether it divides by what may be zero, where the error may be shown."""
+        """Return whether a division may be by zero where the error may be displayed."""
         is_once = self._scopes[-1] == "function" and not self._loops and not self._inner_names  # see `Known.divides`
         if not (self._words.are_seen or is_once) or type(node.op) not in _DIVISIONS or is_text(node.left):
             return False
         return not (isinstance(node.right, ast.Constant) and node.right.value)
 
     def _formattedvalue(self, node: ast.FormattedValue) -> ast.expr:
-        """`f'{value:>10}'` is an error in CPython where the value is None or a list."""
+        """Check the value of `f'{value:>10}'`, which raises in CPython for None or a list."""
         node.value = self.expression(self.as_shown(node.value))
         if node.format_spec is not None:
             node.format_spec = self.expression(node.format_spec)
@@ -121,12 +121,12 @@ class ExpressionsRewriting(CallsRewriting):
         return node
 
     def _set(self, node: ast.Set) -> ast.expr:
-        """CPython goes through whole numbers in an order of its own, and Monty as they were put in."""
+        """Rewrite a set display: CPython iterates over numbers in hash order, Monty in insertion order."""
         numbers = [
             one.value for one in node.elts if isinstance(one, ast.Constant) and isinstance(one.value, int | float)
         ]
         if len(numbers) == len(node.elts):
-            if len({*numbers}) > _sets.FEW:  # CPython fills one set by another there
+            if len({*numbers}) > _sets.FEW:  # CPython fills one set from another there
                 return call("set_literal", node)
             node.elts = [ast.Constant(number) for number in {*numbers}]
             return node
@@ -135,7 +135,7 @@ class ExpressionsRewriting(CallsRewriting):
 
 
 def _constant_spec(spec: ast.expr) -> list[ast.Constant]:
-    """Return the format's text, where it is known; nothing else."""
+    """Return a format spec as a list of one constant, or an empty list if it is not constant."""
     parts = spec.values if isinstance(spec, ast.JoinedStr) else []
     texts = [str(part.value) for part in parts if isinstance(part, ast.Constant)]
     return [ast.Constant("".join(texts))] if parts and len(texts) == len(parts) else []

@@ -1,7 +1,6 @@
-"""Answers to what a cell asks of a file system: it has no files, and its working directory is `/tmp`, as in `jail`.
+"""Answers to a cell's file system calls: there are no files, and the working directory is `/tmp`, as in `jail`.
 
-To read a file fails as it does in CPython where there is none; to write one is refused by name, since a later cell
-would read it.
+Reading fails as in CPython for a missing file; writing is refused by name, since a later cell would read the file.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from typing import Any
 
 from rlmbox.sandboxes.monty._refusals import CellRefused, lacking
 
-WORKING_DIRECTORY = "/tmp"  # noqa: S108 - a name in the sandbox, where there is nothing
+WORKING_DIRECTORY = "/tmp"  # noqa: S108 - a name inside the sandbox, where nothing exists
 _DIRECTORIES = frozenset({"/", WORKING_DIRECTORY})
 _OF_SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin")
-"""Directories that are there in the other sandboxes, with what is in them."""
+"""Directories that exist in the other sandboxes."""
 _QUESTIONS = frozenset({"Path.exists", "Path.is_file", "Path.is_dir", "Path.is_symlink"})
 _READING = frozenset({"open", "Path.iterdir", "Path.read_bytes", "Path.read_text", "Path.stat"})
 _NO_ENTRY = (2, "FileNotFoundError", "No such file or directory")
@@ -22,14 +21,14 @@ _A_DIRECTORY = (21, "IsADirectoryError", "Is a directory")
 
 
 def answer(function: str, args: tuple[Any, ...]) -> dict[str, Any] | None:
-    """Return the answer to a call of the file system or of the environment; None where it has none.
+    """Return the answer to a file system or environment call, or None if there is none.
 
     Args:
-        function: Monty's name for it, such as `Path.read_text` or `open`.
+        function: Monty's name of the function, such as `Path.read_text` or `open`.
         args: Its arguments; paths are absolute.
 
     Raises:
-        CellRefused: It would do in the other sandboxes what it cannot do here.
+        CellRefused: The call would succeed in the other sandboxes.
     """
     if function == "os.getenv":
         return {"return_value": args[1] if len(args) > 1 else None}
@@ -53,11 +52,11 @@ def answer(function: str, args: tuple[Any, ...]) -> dict[str, Any] | None:
 
 
 def writing() -> CellRefused:
-    """Return the refusal of what writes a file."""
+    """Return the refusal of an attempt to write a file."""
     return lacking("a file to write to", "a variable, or io.StringIO()")
 
 
 def _error(kind: tuple[int, str, str], path: str) -> dict[str, Any]:
     number, name, words = kind
-    shown = path.removeprefix(f"{WORKING_DIRECTORY}/")  # as a cell most often wrote it
+    shown = path.removeprefix(f"{WORKING_DIRECTORY}/")  # the form that cells mostly use
     return {"exc_type": name, "message": f"[Errno {number}] {words}: {shown!r}"}

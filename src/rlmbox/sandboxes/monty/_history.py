@@ -1,7 +1,7 @@
-"""The calls of earlier cells with their answers, so that a lost namespace can be rebuilt without asking anybody twice.
+"""Recorded host calls of earlier cells, used to rebuild a lost namespace without calling anything twice.
 
-A worker that is lost is replaced by running the earlier cells again. An answer belongs to a function and its arguments,
-never to a place in the order: where a cell that runs again asks for something else, it is stopped there.
+After a worker is lost, earlier cells are replayed in a new one. Answers are matched by function and arguments, not by
+order; a replayed cell that makes a call which was not recorded is stopped there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from rlmbox.sandboxes.monty._code import CellSource
 
 STOP: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "this call was not recorded"}
-"""The answer that stops a cell which runs again and calls what it did not call before."""
+"""The answer that stops a replayed cell at a call that was not recorded."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class MadeCall:
 
     Attributes:
         name: The function's name.
-        args: Its arguments by position, in their JSON form.
-        kwargs: Its arguments by name, in their JSON form.
+        args: Positional arguments in their JSON form.
+        kwargs: Keyword arguments in their JSON form.
     """
 
     name: str
@@ -33,20 +33,20 @@ class MadeCall:
 
     @cached_property
     def key(self) -> str:
-        """The key that a recorded answer is bound to; only a cell that runs again asks for it."""
+        """The key under which an answer is recorded; only replayed cells look it up."""
         return json.dumps([self.name, self.args, self.kwargs], sort_keys=True)
 
 
 @dataclass(slots=True)
 class CellRun:
-    """A cell that runs, or runs again.
+    """A run or replay of a cell.
 
     Attributes:
         source: The cell.
-        calls: The calls that it made, by function and arguments, and their answers, in order.
-        again: Whether it runs again: then it gets recorded answers only.
-        statement: The number of the statement that it has come to, from 0.
-        called_in: The number of the statement that made the last of `calls`.
+        calls: Its host calls with their answers, in order.
+        again: Whether it is a replay, which gets recorded answers only.
+        statement: Index of the current statement, from 0.
+        called_in: Index of the statement that made the last of `calls`.
     """
 
     source: CellSource
@@ -56,13 +56,13 @@ class CellRun:
     called_in: int = -1
 
     def record(self, call: MadeCall, answer: dict[str, Any]) -> dict[str, Any]:
-        """Keep an answer, and return it."""
+        """Record an answer, and return it."""
         self.calls.append((call, answer))
         self.called_in = self.statement
         return answer
 
     def recorded(self, call: MadeCall) -> dict[str, Any]:
-        """Return the next answer to a call, in a cell that runs again; `STOP` where it was not made."""
+        """Return the next recorded answer to a call of a replayed cell, or `STOP` if there is none."""
         for at, (known, answer) in enumerate(self.calls):
             if known.key == call.key:
                 del self.calls[at]
@@ -70,17 +70,16 @@ class CellRun:
         return STOP
 
     def repeated(self) -> CellRun:
-        """Return the same cell, to run again."""
+        """Return a replay of the same cell."""
         return CellRun(self.source, [*self.calls], again=True)
 
     def cut(self, *, drop_last: bool) -> CellRun | None:
-        """Return the part of the cell that had run when it ended at a limit; None where there is none.
+        """Return the part of the cell that had run when it reached a limit, or None if there is none.
 
-        The statement that was running is a part of it if it called something.
+        The statement that was running is included if it made a call.
 
         Args:
-            drop_last: Whether that statement did not end in a call: then it is stopped at its last call, lest it runs
-                on into the same limit.
+            drop_last: Whether to stop that statement at its last call in the replay, lest it run into the limit again.
         """
         called = self.called_in == self.statement
         source = self.source.upto(self.statement + 1 if called else self.statement)

@@ -1,4 +1,4 @@
-"""The host's side of a Monty cell: answering what it suspends on."""
+"""The host's side of a Monty cell: answers to what a suspended cell asks for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.types import HostFunction
 
-_OWN = "_rlm_"  # functions of ours, behind the modules that Monty lacks; they take and give bytes
+_OWN = "_rlm_"  # prefix of the functions behind our modules; these take and return bytes
 LARGE_TEXT = "_rlm_LargeText"
 """The class of the handle of a long context; see `modules/large_text.monty`."""
 _MAX_DEPTH = 50
@@ -51,21 +51,21 @@ class MontyObject:
     """An object in the REPL whose methods are host functions, such as `ctx`.
 
     Args:
-        name: Its name; its methods are the functions whose names begin with it and a dot.
+        name: Its name; its methods are the functions named `<name>.<method>`.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def exposed(self, host: Host) -> ClassInstance:
-        """Wrap the object for Monty; the calls come back to us by name, so nothing is called through it."""
+        """Wrap the object for Monty; method calls come back by name and never reach the object itself."""
         prefix = f"{self.name}."
         methods = [name.removeprefix(prefix) for name in host if name.startswith(prefix)]
         return ClassInstance(self, allowed_methods=methods)
 
 
 def function_name(snapshot: Any, objects: Mapping[UUID, str]) -> str:
-    """Return the name in the host table of what a suspended cell calls."""
+    """Return the name in the host table of the function that a suspended cell calls."""
     name = str(snapshot.function_name)
     if snapshot.object_id is not None:
         return f"{objects.get(snapshot.object_id, '?')}.{name}"
@@ -73,7 +73,7 @@ def function_name(snapshot: Any, objects: Mapping[UUID, str]) -> str:
 
 
 def name_answer(snapshot: Any, objects: Mapping[UUID, str], host: Host) -> Any:
-    """Resume a cell that reads a name that it has not defined."""
+    """Resume a cell that reads a name it has not defined."""
     name = snapshot.variable_name
     if snapshot.object_id is not None:
         name = f"{objects.get(snapshot.object_id, '?')}.{name}"
@@ -81,21 +81,21 @@ def name_answer(snapshot: Any, objects: Mapping[UUID, str], host: Host) -> Any:
         return snapshot.resume()
 
     def reference() -> None:
-        """Only its name crosses; a call of it suspends under that name."""
+        """Only the name crosses to Monty; a call suspends under that name."""
 
     reference.__name__ = name
     return snapshot.resume(value=reference)
 
 
 def refusal(name: str) -> dict[str, Any]:
-    """Return the answer to a call of something that is not in the host table."""
+    """Return the answer to a call of a function that is not in the host table."""
     if "." in name or name in ("open", "import"):
         return {"exc_type": "PermissionError", "message": f"{name}: {_NO_FILES}"}
     return {"exc_type": "NameError", "message": f"name {name!r} is not defined"}
 
 
 def raised(error: Exception) -> dict[str, Any]:
-    """Return the answer that raises a host function's error in the cell."""
+    """Return the answer that raises a host function's exception in the cell."""
     name = type(error).__name__
     if name in _RAISABLE:
         text = str(error.args[0]) if name == "KeyError" and error.args else str(error)
@@ -104,10 +104,10 @@ def raised(error: Exception) -> dict[str, Any]:
 
 
 def whole_characters(value: Any) -> Any:
-    """Return a JSON value without halves of characters, as names of files have them, which Monty cannot take.
+    """Replace lone surrogates, which file names may contain and Monty cannot hold, in the strings of a value.
 
     Args:
-        value: A text, or what holds texts.
+        value: A string, or a container of strings.
     """
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
@@ -119,12 +119,12 @@ def whole_characters(value: Any) -> Any:
 
 
 def without_proxies(value: Any, depth: int = 0, *, whole: Callable[[str], Any] | None = None) -> Any:
-    """Give objects of the REPL a form: a dataclass as its fields, all else as its `repr`.
+    """Convert objects of the REPL: a dataclass to a dict of its fields, all others to their `repr`.
 
     Args:
-        value: What crossed from the worker.
-        depth: How many containers it lies in.
-        whole: Gives what crosses in the place of a handle, by the variable that it is.
+        value: The value that left the worker.
+        depth: How many containers it is nested in.
+        whole: Returns the value to send in place of a handle, given the name of its variable.
     """
     if isinstance(value, MontyClassProxy):
         if whole is not None and value.name == LARGE_TEXT:
@@ -144,41 +144,41 @@ def without_proxies(value: Any, depth: int = 0, *, whole: Callable[[str], Any] |
 
 
 def call(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Call a plain host function; its error is the cell's."""
+    """Call a synchronous host function; an exception becomes the cell's."""
     try:
         return {"return_value": _result(function, function.call(*_arguments(function, args, kwargs), **kwargs))}
-    except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+    except Exception as error:  # noqa: BLE001 - any exception is raised in the cell
         return raised(error)
 
 
 async def call_async(function: HostFunction, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Await a host function, whose arguments have their JSON form; its error is the cell's. Cancellation passes."""
+    """Call and await a host function with arguments in JSON form; any exception but a cancellation is the cell's."""
     try:
         return await awaited(function, (function.at_once or function.call)(*args, **kwargs))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+    except Exception as error:  # noqa: BLE001 - any exception is raised in the cell
         return raised(error)
 
 
 async def awaited(function: HostFunction, result: Any) -> dict[str, Any]:
-    """Return the answer of a call that may have to be awaited yet; its error is the cell's. Cancellation passes."""
+    """Return the answer of a call, awaiting its result if needed; any exception but a cancellation is the cell's."""
     try:
         return {"return_value": _result(function, await result if inspect.isawaitable(result) else result)}
-    except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+    except Exception as error:  # noqa: BLE001 - any exception is raised in the cell
         return raised(error)
 
 
 def call_off_loop(function: HostFunction, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any] | Awaitable[Any]:
-    """Call a host function in place of the event loop; return the answer, or what the loop is to await."""
+    """Call a host function off the event loop; return the answer, or an awaitable of it for the loop."""
     assert function.off_loop is not None  # noqa: S101 - for the type checker
     try:
         result: Any = function.off_loop(*args, **kwargs)
         return awaited(function, result) if inspect.isawaitable(result) else {"return_value": _result(function, result)}
-    except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+    except Exception as error:  # noqa: BLE001 - any exception is raised in the cell
         return raised(error)
 
 
 def _arguments(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    """Return the positional arguments in their JSON form, having made those by name so in place."""
+    """Return positional arguments in their JSON form; keyword arguments are converted in place."""
     if function.name.startswith(_OWN):
         return list(args)
     for name, value in kwargs.items():
@@ -191,7 +191,7 @@ def _result(function: HostFunction, value: Any) -> Any:
 
 
 def _json(value: Any, what: str, depth: int = 0) -> Any:
-    """Return a value with tuples as lists.
+    """Convert the tuples in a value to lists.
 
     Raises:
         TypeError: It is not a JSON value.

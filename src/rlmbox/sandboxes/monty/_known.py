@@ -1,7 +1,7 @@
-"""The names that cells of a session have bound, as far as a later cell's meaning depends on them.
+"""Names that the cells of a session have bound, as far as they affect how later cells are rewritten.
 
-`from math import pow` in one cell decides what `pow` is in the next; so do an imported module's other name, a set's
-name, and the class that a method belongs to.
+`from math import pow` in one cell decides what `pow` means in the next; the same holds for aliases of modules, names of
+sets, and the classes that methods belong to.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from rlmbox.sandboxes.monty import _sets, _tuples
 
 AMBIGUOUS = ""
-"""In place of a qualified name, where several functions have one name."""
+"""Stands for a qualified name where several functions share the simple name."""
 WRAPPING = "?"
-"""In place of a qualified name, where a function takes that of another one by `functools.wraps`."""
+"""Stands for a qualified name that `functools.wraps` takes from another function."""
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _DIVISIONS = (ast.Div, ast.FloorDiv, ast.Mod)
 _REPEATED = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -23,14 +23,14 @@ _REPEATED = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.Ge
 
 @dataclass(frozen=True, slots=True)
 class OwnError:
-    """An exception that a cell defined.
+    """An exception that a cell defines.
 
     Attributes:
-        name: The class.
-        root: The exception of Python's that it is below.
-        parent: The exception of a cell's own that is its base; '' where it has none.
-        owner: The class whose `__init__` it has; '' for that of Python.
-        members: The names that it has by its class, inherited ones among them.
+        name: Name of the class.
+        root: The builtin exception it derives from.
+        parent: Its base if a cell defined that too, else ''.
+        owner: The class whose `__init__` it uses; '' for the builtin one.
+        members: Names of its class attributes, inherited ones included.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Known:
     """Names that earlier cells have bound.
 
     Attributes:
-        names: All of them, without those of imports.
-        imports: Each imported name with what it stands for: `datetime`, or `datetime.timedelta`.
-        functions: The name of each function, method and class with its qualified one, or with `AMBIGUOUS`.
+        names: All of them except those bound by imports.
+        imports: Pairs of an imported name and its target: `datetime`, or `datetime.timedelta`.
+        functions: Pairs of the simple and the qualified name of each function, method and class, or `AMBIGUOUS`.
         sets: Names of sets.
         classes: Names of classes.
-        divides: Whether a function divides by what may be zero without noting what it divided.
+        divides: Whether a function may divide by zero without recording the operands.
         errors: Exceptions that cells defined.
-        tuples: Names of the types of named tuples.
+        tuples: Names of named tuple types.
     """
 
     names: frozenset[str] = frozenset()
@@ -74,13 +74,13 @@ class Known:
         notes_divisions: bool,
         errors: Iterable[OwnError] = (),
     ) -> Known:
-        """Look through a cell.
+        """Inspect a cell.
 
         Args:
-            tree: The cell as it was written.
+            tree: The cell as written.
             names: Names that it binds.
             before: What was known before it.
-            notes_divisions: Whether its divisions note what they divide.
+            notes_divisions: Whether its divisions record their operands.
             errors: The exceptions that it defines.
         """
         bound = frozenset(names)
@@ -97,7 +97,7 @@ class Known:
         )
 
     def and_then(self, later: Known) -> Known:
-        """Return what is known once a later cell has run."""
+        """Return what is known after a later cell has run."""
         imported = {name for name, _ in later.imports}
         rebound = later.names | imported
         functions = {name: one for name, one in self.functions if name not in rebound}
@@ -116,18 +116,18 @@ class Known:
 
     @property
     def bound(self) -> frozenset[str]:
-        """Every name, so that it is no builtin any more."""
+        """All names that cells have bound, which are therefore not builtins."""
         return self.names | {name for name, _ in self.imports}
 
 
 def classes_in(tree: ast.AST) -> frozenset[str]:
-    """Return the names of the classes of a cell, without those of named tuples."""
+    """Return the names of a cell's classes, except named tuples."""
     names = frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     return names - {*_tuples.names_in(tree)}
 
 
 def _imports(statements: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
-    """Return the names that a module's imports bind, and what each stands for."""
+    """Iterate over the names that imports bind at module level, with their targets."""
     for statement in statements:
         for node in _without_scopes(statement):
             if isinstance(node, ast.Import):
@@ -145,7 +145,7 @@ def _without_scopes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def qualified_names(tree: ast.Module) -> Mapping[str, str]:
-    """Return the qualified name of each function and class of a cell by its own; `AMBIGUOUS` where it has several."""
+    """Map the simple name of each function and class of a cell to its qualified name, or to `AMBIGUOUS`."""
     found: dict[str, str] = {}
     for name, qualified in _qualified(tree, ""):
         found[name] = qualified if found.get(name, qualified) == qualified else AMBIGUOUS
@@ -166,7 +166,7 @@ def _qualified(node: ast.AST, around: str) -> Iterator[tuple[str, str]]:
 
 
 def _wraps(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> bool:
-    """Return whether a function is decorated by `functools.wraps`."""
+    """Return whether a function is decorated with `functools.wraps`."""
     return any(
         isinstance(one, ast.Call) and ast.unparse(one.func).rpartition(".")[2] == "wraps"
         for one in getattr(node, "decorator_list", ())
@@ -174,7 +174,7 @@ def _wraps(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> bool:
 
 
 def _divides_in_loops(tree: ast.Module) -> bool:
-    """Return whether a function has a division that does not note what it divided, because it has to be quick."""
+    """Return whether a function contains a division that, for speed, does not record its operands."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     quick: list[ast.AST] = [one for function in functions for one in ast.walk(function) if isinstance(one, _REPEATED)]
     quick += [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
@@ -184,7 +184,7 @@ def _divides_in_loops(tree: ast.Module) -> bool:
 
 
 def _may_fail(node: ast.AST) -> bool:
-    """Return whether a node divides by what may be zero."""
+    """Return whether a node is a division whose divisor may be zero."""
     if isinstance(node, ast.AugAssign):
         return isinstance(node.op, _DIVISIONS) and not isinstance(node.value, ast.Constant)
     if not isinstance(node, ast.BinOp) or not isinstance(node.op, _DIVISIONS) or isinstance(node.right, ast.Constant):

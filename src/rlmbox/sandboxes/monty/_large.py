@@ -1,12 +1,12 @@
-"""Cells over a context that is too long to be a `str`, in Monty: what they do with it is made to ask our functions.
+"""Rewrites of cells over a context that is too long to be a `str` in Monty.
 
-Monty's classes have some operators, but no method that an operator calls may suspend for the host. So a cell is
-rewritten before it runs: `x[k]`, `len(x)`, `x in y`, `x == y`, loops and some builtins become calls of functions that
-ask, when they run, whether they were given the long text; for everything else they do what was there. Whatever
-name the text goes by, also inside functions and collections, it is found so. The functions are in
-`modules/large_text.monty`. A cell of a session with an ordinary context is never rewritten.
+Classes in Monty may define some operators, but a method called by an operator cannot suspend for the host. So `x[k]`,
+`len(x)`, `x in y`, `x == y`, loops and some builtins are rewritten to calls of functions that check at run time whether
+their argument is the long text, and otherwise do what the original expression did. This works whatever the text is
+bound to, also inside functions and collections. The functions are in `modules/large_text.monty`. Cells of a session
+with an ordinary context are not rewritten.
 
-Source is made anew from the syntax tree, and lines are counted back to those of the cell.
+The source is unparsed from the syntax tree, and line numbers are mapped back to those of the cell.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
 _Comprehension = TypeVar("_Comprehension", ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 _PREFIX = "_rlm_large_"
-# Builtins that go through what they are given; they get the text itself, or a list of lines, in its place.
+# Builtins that iterate over their argument; they get the text itself, or a list of lines, instead of the handle.
 _TAKERS = frozenset("all any enumerate filter frozenset list map max min reversed set sorted sum tuple zip".split())  # noqa: SIM905
 _ORDINARY_CALLS = _TAKERS | {"range", "dict"}
 _ORDINARY_METHODS = frozenset({"items", "keys", "values"})
-# Methods of patterns, and of `re` and `json`, that need all of a text at once; `re` itself knows the handle in others.
+# Methods of patterns, `re` and `json` that need the whole text; the others of `re` accept the handle.
 _WHOLE_TAKERS = frozenset({"fullmatch", "sub", "subn", "dumps", "loads", "literal_eval"})
 
 
@@ -39,15 +39,15 @@ def _source() -> str:
 
 
 WHOLE_LIMIT_CHARS = 32_000_000
-"""Longest text that `context.split()`, `lower()` and their like take whole."""
+"""Longest text that `context.split()`, `lower()` and similar methods accept."""
 
 
 def prelude(handles: Iterable[NamedText], inline_limit_chars: int) -> str:
-    """Return what is run at the start of a session: the functions, and the variables that are handles.
+    """Return the source to run at the start of a session: the functions, and the variables that are handles.
 
     Args:
         handles: The texts.
-        inline_limit_chars: Longest text that is to be had whole.
+        inline_limit_chars: Longest text that may be converted to a `str`.
     """
     lines = [_source()]
     for each in handles:
@@ -62,15 +62,15 @@ def rewritten(tree: ast.Module, rebound: Collection[str]) -> ast.Module:
     """Rewrite a cell.
 
     Args:
-        tree: The cell, which is changed.
-        rebound: Builtins that cells have given another meaning.
+        tree: The cell, modified in place.
+        rebound: Builtins that cells have rebound.
     """
     changed: ast.Module = _Rewriter(rebound).visit(tree)
     return changed
 
 
 def bound_names(tree: ast.AST) -> Iterator[str]:
-    """Return every name that is bound anywhere."""
+    """Iterate over all names bound anywhere in a tree."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
@@ -88,10 +88,10 @@ def _call(name: str, *arguments: ast.expr, at: ast.AST) -> ast.Call:
 
 
 class _Rewriter(ast.NodeTransformer):
-    """Puts our functions where the long text may be.
+    """Replaces operations that may involve the long text by calls of our functions.
 
     Args:
-        bound: Names that do not mean what they usually do.
+        bound: Names that are not builtins.
     """
 
     def __init__(self, bound: Collection[str]) -> None:
@@ -99,21 +99,18 @@ class _Rewriter(ast.NodeTransformer):
         self._loops = 0
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
-        """Leave annotations alone."""
+        # Annotations are not rewritten, here and below.
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
-        """Leave the annotation alone."""
         node.target = self.visit(node.target)
         node.value = self.visit(node.value) if node.value else None
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        """Leave the annotation of the result alone."""
         return self._function(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:
-        """Leave the annotation of the result alone."""
         return self._function(node)
 
     def _function(self, node: _Function) -> _Function:
@@ -123,7 +120,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
-        """`x[k]`, where it is read."""
+        """Rewrite `x[k]` where it is read."""
         self.generic_visit(node)
         made = node.value
         if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == f"{_PREFIX}str":
@@ -137,7 +134,7 @@ class _Rewriter(ast.NodeTransformer):
         return _call("item", node.value, key, at=node)
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
-        """`x in y` and `x == y`; a chain of comparisons stays."""
+        """Rewrite `x in y` and `x == y`, but no chain of comparisons."""
         self.generic_visit(node)
         if len(node.ops) > 1:
             return node
@@ -151,14 +148,14 @@ class _Rewriter(ast.NodeTransformer):
         return ast.copy_location(ast.UnaryOp(ast.Not(), call), node) if isinstance(op, ast.NotIn | ast.NotEq) else call
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.FormattedValue:
-        """`f'{x}'`, which is the whole text where that is not too long."""
+        """Rewrite `f'{x}'`, which formats the whole text if that is not too long."""
         self.generic_visit(node)
         if node.conversion in (-1, ord("s")):
             node.value = self._given("text", node.value)
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        """`'...' + x` and `'%s' % x`."""
+        """Rewrite `'...' + x` and `'%s' % x`."""
         self.generic_visit(node)
         if isinstance(node.op, ast.Add) and not any(_is_plain(side) for side in (node.left, node.right)):
             node.left, node.right = self._given("text", node.left), self._given("text", node.right)
@@ -170,14 +167,13 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AugAssign:
-        """`x += context`."""
         self.generic_visit(node)
         if isinstance(node.op, ast.Add) and not _is_plain(node.value):
             node.value = self._given("text", node.value)
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        """`len(x)`, `isinstance(x, t)`, `re.search(p, x)` and builtins that go through x."""
+        """Rewrite `len(x)`, `isinstance(x, t)`, `re.search(p, x)`, and any builtin that iterates over x."""
         self.generic_visit(node)
         name = self._builtin(node)
         if name in ("len", "isinstance") and not node.keywords and len(node.args) == (1 if name == "len" else 2):
@@ -200,18 +196,18 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def _builtin(self, node: ast.Call) -> str:
-        """Return the name of the builtin that is called, ours or Monty's; '' for all else."""
+        """Return the name of the called builtin, ours or Monty's, or '' if it is none."""
         name = node.func.id if isinstance(node.func, ast.Name) and node.func.id not in self._bound else ""
         return name.removeprefix(OWN_PREFIX)
 
     @staticmethod
     def _given(name: str, argument: ast.expr) -> ast.expr:
-        """Wraps an argument that may be the text."""
+        """Wrap an argument that may be the text."""
         may_be = isinstance(argument, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
         return _call(name, argument, at=argument) if may_be else argument
 
     def _goes_through(self, node: ast.expr) -> list[ast.expr] | None:
-        """Return what a loop goes through, and where it counts from; None where it cannot be the text."""
+        """Return the iterable of a loop and the start of its `enumerate`; None if the iterable cannot be the text."""
         if not isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call | ast.IfExp | ast.NamedExpr):
             return None
         if not isinstance(node, ast.Call):
@@ -224,14 +220,14 @@ class _Rewriter(ast.NodeTransformer):
         return None if ordinary or name in _ORDINARY_CALLS else [node]
 
     def visit_MatchClass(self, node: ast.MatchClass) -> ast.MatchClass:
-        """Refuse `case str():`, which asks for the class itself."""
+        """Refuse `case str():`, which matches against the class itself."""
         if isinstance(node.cls, ast.Name) and node.cls.id == "str" and "str" not in self._bound:
             raise lacking("a pattern str() over a long context", "isinstance(value, str)", node)
         self.generic_visit(node)
         return node
 
     def visit_For(self, node: ast.For) -> ast.For:
-        """`for t in x`: has the next items fetched at the beginning of the body, where that may suspend."""
+        """Rewrite `for t in x` to fetch the next items at the start of the body, where it may suspend."""
         through = self._goes_through(node.iter)
         if through is None:
             self.generic_visit(node)
@@ -248,7 +244,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def _comprehension(self, node: _Comprehension) -> _Comprehension:
-        """`... for t in x`: goes through batches."""
+        """Rewrite `... for t in x` to iterate over batches."""
         generators = []
         for generator in node.generators:
             through = self._goes_through(generator.iter)
@@ -270,32 +266,27 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.ListComp:
-        """See `_comprehension`."""
         return self._comprehension(node)
 
     def visit_SetComp(self, node: ast.SetComp) -> ast.SetComp:
-        """See `_comprehension`."""
         return self._comprehension(node)
 
     def visit_DictComp(self, node: ast.DictComp) -> ast.DictComp:
-        """See `_comprehension`."""
         return self._comprehension(node)
 
     def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.GeneratorExp:
-        """See `_comprehension`."""
         return self._comprehension(node)
 
 
 def _is_plain(node: ast.expr) -> bool:
-    """Return whether it cannot be the text, nor be compared with it."""
+    """Return whether an operand can neither be the text nor be compared with it."""
     return isinstance(node, ast.Constant) and not isinstance(node.value, str)
 
 
 class Formats(ast.NodeTransformer):
-    """Makes f-strings calls of `format`, since not every Python can write all of them down again."""
+    """Replaces f-strings by calls of `format`, since some Python versions cannot unparse all of them."""
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
-        """An f-string becomes a call of `format`."""
         text, values = self._format(node)
         function = ast.Attribute(ast.Constant(text), "format", ast.Load())
         return ast.copy_location(ast.Call(function, values, []), node)

@@ -1,4 +1,4 @@
-"""Requests of a cell about a context that is too long to be a `str`: `re` in linear time, and scans."""
+"""Host functions for a context that is too long to be a `str`: linear-time `re`, and scans."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _FLAGS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s", re.ASCII: "a"}
 
 
 def text_functions(text: NamedText) -> dict[str, HostFunction]:
-    """Return the functions on a long text: those of every sandbox, `regex`, and two scans as plain functions.
+    """Return the functions of a long text: those of every sandbox, `regex`, and two scans that run synchronously.
 
-    A cell of Monty has a thread of its own, so that those hold up nobody, and a call takes a tenth of the time.
+    A Monty cell has a thread of its own, so synchronous scans block nobody else and make a call ten times as fast.
 
     Args:
         text: The text.
@@ -44,16 +44,16 @@ def text_functions(text: NamedText) -> dict[str, HostFunction]:
 class _Scans:
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._store = context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
+        self._store = context._store  # noqa: SLF001 - byte positions, which `Context` does not expose
 
     def find(self, sub: str, start: int, end: int) -> int:
-        """Return the first occurrence that lies within a part, or -1."""
+        """Return the position of the first occurrence within a range, or -1."""
         part = self._part(sub, start, end)
         found = next(part.occurrences(sub.encode("utf-8", "surrogatepass"), tick=_Deadline().check), -1)
         return start + part.char_offset(found) if found >= 0 else -1
 
     def count(self, sub: str, start: int, end: int) -> int:
-        """Count the occurrences that lie within a part and do not overlap."""
+        """Count the non-overlapping occurrences within a range."""
         return int(self._part(sub, start, end).count(sub.encode("utf-8", "surrogatepass"), _Deadline().check))
 
     def _part(self, sub: object, start: object, end: object) -> Any:
@@ -69,7 +69,7 @@ class _Finder:
 
     Args:
         context: The text.
-        name: The variable that it is.
+        name: The variable that holds it.
     """
 
     def __init__(self, context: Context, name: str) -> None:
@@ -78,16 +78,16 @@ class _Finder:
         self._count = 0
 
     def find(self, pattern: str, flags: int, token: int, most: int) -> list[object]:
-        """Return some matches, and the token for the next ones, or -1.
+        """Return a batch of matches, and the token to continue with, or -1 at the end.
 
         Args:
-            pattern: As `re` takes it.
-            flags: As `re` takes them.
-            token: 0, or what the last call gave.
-            most: How many are wanted at most; 0 for all, -1 for the texts of all.
+            pattern: As for `re`.
+            flags: As for `re`.
+            token: 0, or the token of the previous call.
+            most: Largest number of matches; 0 for all, -1 for all as strings.
 
         Returns:
-            A list of the matches, each its start, end and text, or its text alone, and the token.
+            The matches, each as start, end and string or as a string, and the token.
         """
         if not token:
             self._count += 1
@@ -98,7 +98,7 @@ class _Finder:
         spans = self._open.get(token)
         if spans is None:
             raise ValueError("this search was given up: begin it again")
-        store = self._context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
+        store = self._context._store  # noqa: SLF001 - byte positions, which `Context` does not expose
         found: list[object] = []
         size = 0
         wanted = most if most > 0 else _BATCH

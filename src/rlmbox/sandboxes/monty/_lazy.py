@@ -1,7 +1,7 @@
-"""Items that are computed when they are asked for: generator expressions, `map` and `filter`, and their readers.
+"""Rewrites for lazy evaluation: generator expressions, `map`, `filter`, and what consumes them.
 
-Monty evaluates a generator expression whole. It becomes a list where all is consumed anyway, a loop where the end may
-come early, and an iterator of ours elsewhere.
+Monty evaluates a generator expression eagerly. It becomes a list where it is consumed whole, a loop where consumption
+may stop early, and an iterator of ours elsewhere.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _LAZY = frozenset({"map", "filter", "zip", "enumerate", "reversed"})
 
 
 class LazyRewriting(Rewriting):
-    """Changes generator expressions, comprehensions, and loops and calls that go through them."""
+    """Rewrites generator expressions, comprehensions, and the loops and calls that consume them."""
 
     def _as_generator(self, node: ast.expr) -> ast.expr:
-        """`map(f, xs)` and `filter(f, xs)` of a name or a lambda are generator expressions."""
+        """Convert `map(f, xs)` and `filter(f, xs)` of a name or a lambda to a generator expression."""
         if not isinstance(node, ast.Call) or not self._is_builtin(node, {"map", "filter"}):
             return node
         if len(node.args) != 2 or node.keywords or any(isinstance(one, ast.Starred) for one in node.args):
@@ -61,7 +61,7 @@ class LazyRewriting(Rewriting):
         return placed(ast.GeneratorExp(load(only), [ast.comprehension(target, items, [function.body], 0)]), node)
 
     def _consumed(self, node: ast.expr) -> ast.expr:
-        """Change an expression that is gone through whole, at once."""
+        """Rewrite an expression that is consumed whole, at once."""
         generator = self._as_generator(node)
         if isinstance(generator, ast.GeneratorExp):
             return self.expression(ast.copy_location(ast.ListComp(generator.elt, generator.generators), node))
@@ -80,7 +80,7 @@ class LazyRewriting(Rewriting):
             keyword.value = self.expression(keyword.value)
 
     def _whole(self, node: ast.expr) -> ast.expr:
-        """Change an expression that nothing else reads than what goes through it."""
+        """Rewrite an expression that is only iterated over."""
         self._is_gone_through = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
         return self.expression(node)
 
@@ -118,7 +118,7 @@ class LazyRewriting(Rewriting):
         return node
 
     def _generatorexp(self, node: ast.GeneratorExp) -> ast.expr:
-        """Rewrite one whose reader is not known as an iterator that computes an item when it is asked for one."""
+        """Rewrite a generator expression with an unknown consumer to an iterator that computes its items on demand."""
         first = node.generators[0]
         source = self.expression(first.iter)
         inner: ast.expr = node.elt
@@ -156,13 +156,13 @@ class LazyRewriting(Rewriting):
         default = node.args[1]
         if isinstance(default, ast.Constant | ast.Name):
             return self._search(source, ast.Return(source.elt), ast.Return(default))
-        # The default is evaluated first, and always.
+        # CPython evaluates the default first, even where it is not used.
         wanted = ast.Return(ast.Tuple([source.elt], ast.Load()))
         found = self._search(source, wanted, ast.Return(ast.Tuple([], ast.Load())))
         return call("first_or", found, self.expression(default))
 
     def _search(self, source: ast.GeneratorExp, found: ast.stmt, otherwise: ast.stmt) -> ast.expr:
-        """Make a function that goes through a generator expression up to an item, and call it."""
+        """Build and call a function that runs a generator expression up to the first item."""
         first = source.generators[0]
         items = self.expression(first.iter) if not self._is_plain_lazy(first.iter) else self._consumed(first.iter)
         inner = [found]
@@ -178,7 +178,7 @@ class LazyRewriting(Rewriting):
         return isinstance(node, ast.Call) and self._is_builtin(node, {"zip", "enumerate", "reversed"})
 
     def _hoist(self, body: list[ast.stmt], source: ast.expr) -> tuple[str, list[str]]:
-        """Put a function before the statement; return its name, and names of the expression that it must be given."""
+        """Hoist a function before the statement; return its name and the local names to pass to it."""
         read = {inner.id for one in body for inner in ast.walk(one) if isinstance(inner, ast.Name)}
         extra = sorted(read & frozenset().union(*self._inner_names)) if self._inner_names else []
         if self._scopes[-1] == "class":
@@ -216,7 +216,7 @@ class LazyRewriting(Rewriting):
         if isinstance(source, ast.GeneratorExp) and self._can_inline(source):
             return self._inlined(node, source)
         if isinstance(node.iter, ast.Call) and self._is_builtin(node.iter, _LAZY) and not changes_what_it_reads(node):
-            # Nothing else reads it, and nothing changes what it reads: Monty's own does.
+            # Neither is it consumed elsewhere nor is its source modified: Monty's own does.
             node.iter.args = [self._consumed(one) for one in node.iter.args]
             node.iter.keywords = [ast.keyword(one.arg, self.expression(one.value)) for one in node.iter.keywords]
             if self._is_builtin(node.iter, {"map", "filter"}):
@@ -235,7 +235,7 @@ class LazyRewriting(Rewriting):
         )
 
     def _inlined(self, node: ast.For, source: ast.GeneratorExp) -> list[ast.stmt]:
-        """`for x in (f(c) for c in xs if p(c))` is a loop over xs."""
+        """Inline `for x in (f(c) for c in xs if p(c))` as a loop over xs."""
         generator = source.generators[0]
         self._count += 1
         names = {name: own_name(f"each{self._count}_{name}") for name in targets(generator.target)}

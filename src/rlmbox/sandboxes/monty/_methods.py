@@ -1,4 +1,4 @@
-"""Methods of builtin types that Monty lacks, or that differ: called, and passed on as values."""
+"""Rewrites of methods of builtin types that Monty lacks or implements differently, called or passed as values."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ CONSUMERS = frozenset(
         "median",
     ]
 )
-"""Functions that go through all that they are given, at once."""
+"""Functions that consume their argument whole, at once."""
 _CONSUMING_METHODS = frozenset({"join", "extend", "update", "union", "intersection", "difference", "writelines"})
 _OF_MANY = frozenset({"union", "intersection", "difference"})
 _CLASS_METHODS = frozenset({"fromkeys"})
 _STATIC = {"str.maketrans", "int.from_bytes", "float.fromhex", "bytes.fromhex"}
-# Methods of builtin types that Monty lacks or has in part; calls go through ours.
+# Methods of builtin types that Monty lacks or has in part; calls of them go through our functions.
 METHOD_SHIMS = frozenset(
     "translate format_map difference_update intersection_update symmetric_difference_update union intersection "  # noqa: SIM905
     "difference update encode decode strptime bit_length bit_count is_integer as_integer_ratio to_bytes replace "
@@ -55,10 +55,10 @@ _SEARCHES = frozenset({"find", "index", "rfind", "rindex"})
 
 
 class MethodsRewriting(LazyRewriting):
-    """Changes attributes and calls of methods."""
+    """Rewrites attributes and method calls."""
 
     def _attribute(self, node: ast.Attribute) -> ast.expr:
-        """An attribute that is not called: it may be a method of a builtin, for which Monty has no value."""
+        """Rewrite an attribute that is read, not called: Monty has no method objects of builtin types."""
         if isinstance(node.ctx, ast.Load):
             if self._is_own(node):
                 return load(own_name(node.attr))
@@ -116,7 +116,7 @@ class MethodsRewriting(LazyRewriting):
         return changed if is_gone_through or name != "finditer" else call("found_iterator", changed)
 
     def _of_module(self, name: str, owner: ast.expr, function: ast.expr) -> ast.Call | None:
-        """Return our function, with its first argument, for `sys.stdout.write` or `datetime.timedelta`."""
+        """Return a call of our function for `sys.stdout.write` or `datetime.timedelta`, with its first argument."""
         if name == "write":
             text = ast.unparse(owner)
             return call("write", ast.Constant(text)) if text in ("sys.stdout", "sys.stderr") else None
@@ -124,7 +124,7 @@ class MethodsRewriting(LazyRewriting):
         return call("timedelta", function) if is_module else None
 
     def _plain_method(self, node: ast.Call, function: ast.Attribute) -> ast.expr:
-        """A method that is left to Monty."""
+        """Rewrite the owner and arguments of a method call that Monty handles itself."""
         owner, name = function.value, function.attr
         if name == "format" and isinstance(owner, ast.Constant) and isinstance(owner.value, str):
             self._with_specs(node, owner.value)
@@ -141,7 +141,7 @@ class MethodsRewriting(LazyRewriting):
         return not isinstance(node.args[0], ast.Starred) and not _caught.tells_itself(node.args[0])
 
     def _with_key_kept(self, node: ast.Call, function: ast.Attribute) -> ast.expr:
-        """`d.pop(k)` and `s.remove(k)`, whose KeyError may be shown."""
+        """Rewrite `d.pop(k)` and `s.remove(k)`, whose KeyError may be displayed."""
         method = ast.Attribute(load(own_name("o")), function.attr, ast.Load())
         names = [own_name("o"), own_name("k")]
         step = ast.Lambda(parameters(names), ast.Call(method, [load(own_name("k"))], []))
@@ -150,13 +150,13 @@ class MethodsRewriting(LazyRewriting):
 
     @staticmethod
     def _finds_nothing(node: ast.Call, name: str) -> bool:
-        """Return whether a call looks for an empty text from a position on."""
+        """Return whether a call searches for an empty string from a position on."""
         if name not in _SEARCHES or len(node.args) < 2:
             return False
         return is_empty(node.args[0])
 
     def _of_list_or_set(self, node: ast.Call, name: str) -> str | None:
-        """Return our function for a method of what may be a list or a set; None where it is left to Monty."""
+        """Return our replacement of a method that lists or sets have; None if Monty handles it."""
         if self._asks(node):
             return None
         if name == "index" and self._words.are_seen and node.args and not node.keywords:
@@ -168,7 +168,7 @@ class MethodsRewriting(LazyRewriting):
         return ours
 
     def _json(self, node: ast.Call, name: str) -> ast.expr:
-        """`json.loads` has CPython's words of an error, and `json.dumps` takes `default=`."""
+        """Rewrite `json.loads` to raise CPython's messages, and `json.dumps` to take `default=`."""
         self._arguments(node)
         node.func = self.expression(node.func)
         if name == "dumps" and not any(one.arg in ("default", "cls", None) for one in node.keywords):
@@ -177,7 +177,7 @@ class MethodsRewriting(LazyRewriting):
 
     @staticmethod
     def _with_specs(node: ast.Call, form: str) -> None:
-        """Have what `'{:>10}'.format(value)` gives a width to checked, as in an f-string."""
+        """Check the values that `'{:>10}'.format(value)` formats with a spec, as in an f-string."""
         try:
             fields = [field for field in Formatter().parse(form) if field[1] is not None]
         except ValueError:

@@ -1,9 +1,9 @@
-"""A program that is a list of system calls, for Linux on x86_64: put together here, without a compiler.
+"""Assembles a launcher that is a list of system calls, for Linux on x86_64, without a compiler.
 
-What stands between a process and a worker behind walls is two dozen calls of the kernel. An interpreter that makes them
-takes thirty times as long to start as they take; this program makes one after the other, and ends as soon as one fails
-that may not. Its file is ELF (see `elf(5)`): headers, a page of instructions, and the bytes that the calls point to.
-Calls are as `syscall(2)` says: the number in rax, arguments in rdi, rsi, rdx, r10 and so on, the result in rax.
+Confining a worker takes two dozen system calls. An interpreter takes thirty times as long to start as these calls take;
+this program makes them one after the other, and exits as soon as a required one fails. Its file is ELF (see `elf(5)`):
+headers, a page of instructions, and the data that the calls point to. Calls follow `syscall(2)`: the number in rax,
+arguments in rdi, rsi, rdx, r10 and so on, the result in rax.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from rlmbox.sandboxes.kernel._landlock import ruleset
 
 MACHINE = "x86_64"
-"""The machine that the programs are for, as `os.uname` names it."""
+"""The machine that the programs run on, as in `os.uname`."""
 
 _OPEN, _CLOSE, _DUP2, _EXECVE, _EXIT, _SETPGID, _PRCTL, _SETRLIMIT = 2, 3, 33, 59, 60, 109, 157, 160
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF, _PATH_BENEATH = 444, 445, 446, 1
@@ -36,7 +36,7 @@ _RAX, _RDX, _RSP, _RSI, _RDI, _R8, _R9, _R10 = 0, 2, 4, 6, 7, 8, 9, 10
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A value that is in a register which calls leave alone, or the top of the stack."""
+    """A value in a callee-saved register, or the top of the stack."""
 
     register: int
 
@@ -45,23 +45,23 @@ _RULESET, _FILE, _ARGUMENTS, _RULE = _Kept(12), _Kept(13), _Kept(14), _Kept(_RSP
 
 
 def launcher(binary: str, paths: Mapping[str, int], program: bytes, *, core_bytes: int) -> bytes:
-    """Return a program that becomes another one, with the same arguments and no environment, behind walls.
+    """Return a program that confines itself and executes another one, with the same arguments and no environment.
 
     Args:
         binary: The other program.
-        paths: The files and directories that it may use, with what is allowed below them; see `_landlock.restrict`.
-        program: The filter of its system calls.
-        core_bytes: The largest core of it.
+        paths: Access rights by path of file or directory; see `_landlock.restrict`.
+        program: The seccomp filter.
+        core_bytes: Size limit of its core dump.
     """
     assembled = _Assembler()
     assembled.begin(binary)
     call = assembled.call
-    call(_SETPGID, 0, 0)  # Ctrl-C at a terminal is for the host, which ends a cell or not
+    call(_SETPGID, 0, 0)  # Ctrl-C at a terminal is for the host, which decides whether to end the cell
     call(_OPEN, b"/dev/null\0", _WRITE_ONLY | _CLOSE_AT_EXEC, keep=_FILE)
     call(_DUP2, _FILE, 2)
     call(
         _SETRLIMIT, _CORE_LIMIT, struct.pack("=QQ", core_bytes, core_bytes), may_fail=True
-    )  # where it is lower already
+    )  # fails if the limit is lower already
     call(_SETRLIMIT, _FILE_SIZE_LIMIT, bytes(16))
     call(_PRCTL, _NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     attributes, handled = ruleset()
@@ -79,32 +79,32 @@ def launcher(binary: str, paths: Mapping[str, int], program: bytes, *, core_byte
 
 
 class _Assembler:
-    """Instructions, and the data they point to."""
+    """Accumulates instructions and the data they refer to."""
 
     def __init__(self) -> None:
         self._code, self._data = bytearray(), bytearray()
 
     def begin(self, name: str) -> None:
-        """Keep where the program's arguments are, put a name in the place of the first, and make room on the stack."""
+        """Save the address of the arguments, replace the first by a name, and reserve stack space."""
         self._code += b"\x4c\x8d\x74\x24\x08"  # lea r14, [rsp + 8]
         self._load(_RAX, self.address(os.fsencode(name) + b"\0"))
         self._code += b"\x49\x89\x06\x48\x83\xec\x20"  # mov [r14], rax; sub rsp, 32
 
     def write_rule(self, rights: int) -> None:
-        """Write a rule for `_FILE` to the top of the stack: eight bytes of rights, four of the descriptor."""
+        """Write a Landlock rule for `_FILE` to the top of the stack: eight bytes of rights, four of the descriptor."""
         self._load(_RAX, rights)
         self._code += b"\x48\x89\x04\x24\x44\x89\x6c\x24\x08"  # mov [rsp], rax; mov [rsp + 8], r13d
 
     def call(
         self, number: int, *arguments: int | bytes | _Kept, keep: _Kept | None = None, may_fail: bool = False
     ) -> None:
-        """Make a system call, and end where it fails.
+        """Make a system call, and exit if it fails.
 
         Args:
-            number: The call's.
-            arguments: Numbers, data to point to, or what was kept.
+            number: Number of the system call.
+            arguments: Integers, data to point to, or kept values.
             keep: Where to keep the result.
-            may_fail: True to go on where it fails.
+            may_fail: True to continue after a failure.
         """
         for register, argument in zip((_RDI, _RSI, _RDX, _R10, _R8, _R9), arguments, strict=False):
             if isinstance(argument, _Kept):
@@ -122,13 +122,13 @@ class _Assembler:
             self._copy(keep.register, _RAX)
 
     def address(self, data: bytes) -> int:
-        """Put bytes among the data, and return where they will be."""
+        """Append bytes to the data, and return their address."""
         self._data += bytes(-len(self._data) % 8)
         self._data += data
         return _DATA_AT + len(self._data) - len(data)
 
     def file(self) -> bytes:
-        """Return the program's file. What can be written cannot be executed."""
+        """Return the ELF file. No segment is both writable and executable."""
         code_end = _CODE_BEGIN + len(self._code)
         data_begin = -(-code_end // _PAGE) * _PAGE
         identity = b"\x7fELF" + bytes((2, 1, 1)) + bytes(9)

@@ -1,4 +1,4 @@
-"""Small things that rewriting a cell's tree needs: nodes to make, and questions about nodes."""
+"""Helpers of the rewrites: constructors of AST nodes, and predicates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import TypeVar
 
 OWN_PREFIX = "_rlm_"
-"""Names of the REPL's own begin with it; a cell may not."""
+"""Prefix of the REPL's own names; a cell may not use it."""
 
 _CHANGES = frozenset(
     {"append", "add", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "reverse", "sort"}
@@ -22,22 +22,22 @@ def own_name(name: str) -> str:
 
 
 def load(name: str) -> ast.Name:
-    """Return the node that reads a name."""
+    """Return a node that reads a name."""
     return ast.Name(name, ast.Load())
 
 
 def call(name: str, *arguments: ast.expr, keywords: list[ast.keyword] | None = None) -> ast.Call:
-    """Return the node that calls one of our functions."""
+    """Return a node that calls one of our functions."""
     return ast.Call(load(own_name(name)), list(arguments), keywords or [])
 
 
 def parameters(names: list[str]) -> ast.arguments:
-    """Return the parameters of a function, by position."""
+    """Return the parameter list of a function with positional parameters."""
     return ast.arguments([], [ast.arg(name) for name in names], None, [], [], None, [])
 
 
 def all_of(conditions: list[ast.expr]) -> ast.expr:
-    """Return the condition that all of some hold."""
+    """Return the conjunction of conditions."""
     return conditions[0] if len(conditions) == 1 else ast.BoolOp(ast.And(), conditions)
 
 
@@ -45,7 +45,7 @@ _Node = TypeVar("_Node", bound=ast.AST)
 
 
 def placed(node: _Node, place: ast.AST) -> _Node:
-    """Copy the position of another node to a node, and to what in it has none."""
+    """Copy the location of a node to another and to its descendants that have none."""
     for inner in ast.walk(node):
         has_place = isinstance(inner, ast.expr | ast.stmt | ast.arg | ast.keyword | ast.excepthandler)
         if has_place and not hasattr(inner, "lineno"):
@@ -54,27 +54,27 @@ def placed(node: _Node, place: ast.AST) -> _Node:
 
 
 def targets(node: ast.expr) -> set[str]:
-    """Return the names that a target binds."""
+    """Return the names that an assignment target binds."""
     return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)}
 
 
 def is_async(node: ast.GeneratorExp) -> bool:
-    """Return whether something is awaited in it."""
+    """Return whether a generator expression contains an `await`."""
     return any(isinstance(inner, ast.Await) for inner in ast.walk(node))
 
 
 def has_calls(node: ast.AST) -> bool:
-    """Return whether something is called in it."""
+    """Return whether a node contains a call."""
     return any(isinstance(inner, ast.Call) for inner in ast.walk(node))
 
 
 def is_text(node: ast.expr) -> bool:
-    """Return whether its value is a text, as its form shows."""
+    """Return whether an expression is a string literal or an f-string."""
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def is_number_or_list(node: ast.expr) -> bool:
-    """Return whether its form shows that it is a number, a text or a list."""
+    """Return whether an expression is, judged by its form, a number, a string or a list."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         return node.func.id in ("len", "int", "float", "sum", "abs", "round", "str", "list", "sorted", "ord", "bool")
     if isinstance(node, ast.Constant):
@@ -83,7 +83,7 @@ def is_number_or_list(node: ast.expr) -> bool:
 
 
 def is_number(node: ast.expr) -> bool:
-    """Return whether its form shows that it is a number, or a text of ASCII."""
+    """Return whether an expression is, judged by its form, a number or an ASCII string."""
     if isinstance(node, ast.Constant):
         return not isinstance(node.value, bytes) and (not isinstance(node.value, str) or node.value.isascii())
     if isinstance(node, ast.BinOp):
@@ -94,12 +94,12 @@ def is_number(node: ast.expr) -> bool:
 
 
 def is_empty(node: ast.expr) -> bool:
-    """Return whether it is an empty text."""
+    """Return whether an expression is an empty literal of `str` or `bytes`."""
     return isinstance(node, ast.Constant) and node.value in ("", b"")
 
 
 def is_quick_key(key: ast.expr, bound: Collection[str]) -> bool:
-    """Return whether a key function calls nothing that may be the host's: then Monty's own sorting may call it."""
+    """Return whether a key function cannot call the host, so that Monty's own sorting may use it."""
     if isinstance(key, ast.Name):
         return key.id in ("len", "str", "int", "float", "abs", "repr", "ord") and key.id not in bound
     if isinstance(key, ast.Constant):
@@ -116,7 +116,7 @@ def _is_quick(node: ast.Call, bound: Collection[str]) -> bool:
 
 
 def changes_what_it_reads(node: ast.For) -> bool:
-    """Return whether the body of a loop may change the list that the loop goes through by `enumerate` or its like."""
+    """Return whether the body of a loop may modify the list that it iterates over by `enumerate` or the like."""
     read = _names_in(node.iter)
     return any(_changes(inner, read) for statement in node.body for inner in ast.walk(statement))
 

@@ -1,4 +1,4 @@
-"""Imports: `import re` gives our module, and some names of other modules are ours."""
+"""Rewrites of imports: `import re`, and names that Monty's modules lack, import our versions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rlmbox.sandboxes.monty._nodes import (
 from rlmbox.sandboxes.monty._refusals import ADDED_NAMES
 
 OWN_MODULES = frozenset({"re"})
-"""Modules that Monty has and that are ours all the same."""
+"""Modules of Monty that ours replace."""
 OWN_NAMES = {module: names for module, names in ADDED_NAMES.items() if module not in OWN_MODULES}
 
 
 def imports_of(node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:
-    """`import re` gives ours; everything else is imported as it is."""
+    """Rewrite an import to bind our modules and names; leave others as they are."""
     if isinstance(node, ast.ImportFrom):
         if node.module == "__future__":
             return [placed(ast.Pass(), node)]

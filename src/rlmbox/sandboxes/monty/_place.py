@@ -1,8 +1,8 @@
-"""The event loop's place, lent to the thread that drives a cell.
+"""Running event-loop work in the thread that drives a cell.
 
-A cell that calls quick functions by the thousand would change threads twice for each. Where its calls have been quick,
-the event loop waits for the thread where it is, a moment at a time, and meanwhile the thread may do what is the
-loop's: nothing else of the loop runs. Other tasks have their turn between two moments.
+A cell that calls fast host functions thousands of times would switch threads twice for each. Where its calls have been
+fast, the event loop blocks briefly on the thread instead, and meanwhile the thread may run work of the loop: nothing
+else in the loop runs. Other tasks get their turn between two such periods.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from rlmbox.threads import ThreadJob
 
 _MOMENT_S = 0.000_5
 _QUICK_S = 0.001
-_QUICK_JOBS = 2  # after which the loop waits where it is
+_QUICK_JOBS = 2  # consecutive ones, after which the loop blocks
 
 
 class LoopPlace:
-    """The place of one event loop as one worker's thread may have it."""
+    """Lends one event loop to the thread of one worker."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,13 +40,13 @@ class LoopPlace:
         return job.result()
 
     def take(self, work: Callable[[], Any]) -> tuple[Any] | None:
-        """Do something of the loop's, in the thread, and return its result; None where the place is not lent.
+        """Run work of the loop in this thread and return its result in a tuple, or None if the loop is not lent.
 
         Args:
-            work: What takes a fraction of a millisecond, and needs no running loop.
+            work: Takes a fraction of a millisecond, and needs no running loop.
 
         Raises:
-            Exception: What it raises.
+            Exception: What `work` raises.
         """
         with self._lock:
             if not self._is_lent:
@@ -55,7 +55,7 @@ class LoopPlace:
             return (work(),)
 
     async def _lend(self, job: ThreadJob) -> bool:
-        """Lend the place until the job ends, or for as long as the thread takes it; return True if it has ended."""
+        """Lend the loop until the job ends or the thread stops using it; return whether the job has ended."""
         self._is_lent = True
         try:
             taken = self._taken
@@ -64,7 +64,7 @@ class LoopPlace:
                     if self._taken == taken:
                         return False
                     taken = self._taken
-                    await asyncio.sleep(0)  # the thread waits meanwhile
+                    await asyncio.sleep(0)  # the thread blocks on the lock meanwhile
             return True
         finally:
             with self._lock:

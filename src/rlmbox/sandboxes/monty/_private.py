@@ -1,4 +1,4 @@
-"""Private names of a class: `self.__total` is `self._Account__total`, as in CPython, and not outside the class."""
+"""Name mangling: `self.__total` in class `Account` becomes `self._Account__total`, as in CPython."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import ast
 
 
 def rewrite(tree: ast.Module) -> None:
-    """Give private names the form that Python gives them.
+    """Mangle the private names in the classes of a cell.
 
     Args:
-        tree: The cell; it is changed in place.
+        tree: The cell, modified in place.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name.strip("_"):
-            of_class = _OfClass(node.name)
-            node.body = [of_class.visit(one) for one in node.body]
+            mangler = _Mangler(node.name)
+            node.body = [mangler.visit(one) for one in node.body]
 
 
-class _OfClass(ast.NodeTransformer):
-    """Changes the names in the body of a class, and not in a class within it.
+class _Mangler(ast.NodeTransformer):
+    """Mangles the names in the body of one class, leaving nested classes to their own.
 
     Args:
         name: The class.
@@ -28,40 +28,33 @@ class _OfClass(ast.NodeTransformer):
         self._prefix = f"_{name.lstrip('_')}"
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        """Leave the body of a class within it to that class."""
-        node.name = self._of(node.name)
+        node.name = self._mangled(node.name)
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        """A method."""
-        node.name = self._of(node.name)
+        node.name = self._mangled(node.name)
         return self.generic_visit(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        """A method."""
-        node.name = self._of(node.name)
+        node.name = self._mangled(node.name)
         return self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        """`self.__total`."""
-        node.attr = self._of(node.attr)
+        node.attr = self._mangled(node.attr)
         return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        """`__total` in the class itself."""
-        node.id = self._of(node.id)
+        node.id = self._mangled(node.id)
         return node
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
-        """A parameter."""
-        node.arg = self._of(node.arg)
+        node.arg = self._mangled(node.arg)
         return self.generic_visit(node)
 
     def visit_keyword(self, node: ast.keyword) -> ast.AST:
-        """An argument by name."""
-        node.arg = self._of(node.arg) if node.arg else None
+        node.arg = self._mangled(node.arg) if node.arg else None
         return self.generic_visit(node)
 
-    def _of(self, name: str) -> str:
+    def _mangled(self, name: str) -> str:
         is_private = name.startswith("__") and not name.endswith("__") and "." not in name
         return self._prefix + name if is_private else name

@@ -1,8 +1,8 @@
-"""Refusals of what Monty does not do as Python does, found before a cell runs and said with the way that works.
+"""Refusals: code that Monty would not run as CPython does, found before a cell runs and reported with an alternative.
 
-Monty has not all of Python. A cell that would mean something else in it than in CPython is not run at all: half a
-cell may have been paid for, and a silent difference is worse than a refusal. What can be made equal is made so in
-`_rewrite.py` and in the modules beside it; what remains is here.
+Monty lacks parts of Python. A cell that would behave differently from CPython is not run at all: stopping halfway
+wastes the calls it has paid for, and a silent difference is worse than a refusal. What can be rewritten to behave alike
+is handled in `_rewrite.py` and the modules beside it; this module refuses the rest.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SHIMMED_BUILTINS = frozenset(
         "zip",
     ]
 )
-"""Builtins that are ours, because Monty's are missing or differ."""
+"""Builtins that ours replace, because Monty lacks them or implements them differently."""
 
 _LACKING = {
     "bytearray": "bytes, or a list of int",
@@ -102,12 +102,12 @@ _BASE_HINTS = {
 
 
 class CellRefused(Exception):
-    """A cell is not run.
+    """Raised for a cell that is not run.
 
     Args:
-        message: What is wrong and what to write.
+        message: What is wrong, and what to write instead.
         line: The line of the cell, from 1.
-        type_name: The exception's name that the model is shown.
+        type_name: Name of the exception type that the model is shown.
     """
 
     def __init__(self, message: str, line: int | None = None, type_name: str = "NotImplementedError") -> None:
@@ -117,12 +117,12 @@ class CellRefused(Exception):
 
 
 def lacking(what: str, way: str, node: ast.AST | None = None) -> CellRefused:
-    """Return the refusal of something that this Python has not.
+    """Return the refusal of a feature that the REPL lacks.
 
     Args:
-        what: What it is.
-        way: What to write in its place; may be empty.
-        node: Where it is.
+        what: The feature.
+        way: What to write instead; may be empty.
+        node: Where it is used.
     """
     use = f": use {way}" if way else ""
     return CellRefused(f"{what} is not in this REPL's Python{use}", getattr(node, "lineno", None))
@@ -134,21 +134,21 @@ ADDED_NAMES = {
     "dataclasses": frozenset({"asdict", "astuple", "replace"}),
     "re": frozenset({"L", "LOCALE", "PatternError", "U", "UNICODE", "VERBOSE", "X", "error", "purge", "subn"}),
 }
-"""Names that Monty's own modules lack and that are there all the same, made by us."""
+"""Names that Monty's own modules lack and that we provide."""
 _JSON_HOOKS = frozenset({"object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant", "cls"})
 
 
 def check(tree: ast.Module, bound: Collection[str], known: Known, errors: Errors) -> None:
-    """Look for what a cell may not do.
+    """Check a cell for what has to be refused.
 
     Args:
         tree: The cell.
-        bound: Names that this cell or an earlier one gives a value.
+        bound: Names that this cell or an earlier one binds.
         known: What earlier cells have bound.
-        errors: The exceptions of the session's own.
+        errors: The exceptions that the session's cells define.
 
     Raises:
-        CellRefused: There is something.
+        CellRefused: The cell uses something that Monty lacks.
     """
     modules = imported_names(tree, known)
     _check_returns(tree)
@@ -178,7 +178,7 @@ def check(tree: ast.Module, bound: Collection[str], known: Known, errors: Errors
 
 
 def is_asked_for(node: ast.AST) -> TypeGuard[ast.Compare]:
-    """Return whether a node is `'name' in globals()` or its like, which asks whether there is such a variable."""
+    """Return whether a node tests for a variable, as `'name' in globals()` does."""
     if not isinstance(node, ast.Compare) or len(node.ops) != 1 or not isinstance(node.ops[0], ast.In | ast.NotIn):
         return False
     where = node.comparators[0]
@@ -228,7 +228,7 @@ def _check_statement(node: ast.AST) -> None:
 
 
 def _check_attributes_of_functions(tree: ast.Module, known: Known) -> None:
-    """`f.calls = 0` of a function, which has no attributes of its own in Monty."""
+    """Refuse `f.calls = 0` for a function `f`: functions have no attributes in Monty."""
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     names |= {name for name, qualified in known.functions if name == qualified and name in known.names - known.classes}
     names -= {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
@@ -244,7 +244,7 @@ def _check_attributes_of_functions(tree: ast.Module, known: Known) -> None:
 
 
 def _check_returns(tree: ast.Module) -> None:
-    """`return` outside a function, which Monty lets pass."""
+    """Refuse `return` outside a function, which Monty accepts."""
     queue: list[ast.AST] = [tree]
     while queue:
         node = queue.pop()
@@ -255,7 +255,7 @@ def _check_returns(tree: ast.Module) -> None:
 
 
 def _check_keys(node: ast.AST) -> None:
-    """Keys that are equal and of different types: CPython keeps the first of them, Monty the last."""
+    """Refuse equal keys of different types: CPython keeps the first, Monty the last."""
     keys = node.keys if isinstance(node, ast.Dict) else node.elts if isinstance(node, ast.Set) else []
     seen: dict[object, type] = {}
     for key in keys:
@@ -266,7 +266,7 @@ def _check_keys(node: ast.AST) -> None:
 
 
 def _check_text(node: ast.AST) -> None:
-    """Half of a pair of surrogates is a character in CPython, and none in Monty."""
+    """Refuse a literal with a lone surrogate, which Monty's strings cannot hold."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and SURROGATE.search(node.value):
         raise lacking("a lone surrogate such as '\\ud800'", "text, and leave it out", node)
 
@@ -288,7 +288,7 @@ def _check_call(node: ast.Call, bound: Collection[str]) -> None:
 
 
 def _is_type_of_builtin(node: ast.Call, bound: Collection[str]) -> bool:
-    """Return whether a call is `type(max)` or its like, for a builtin that is a function of ours."""
+    """Return whether a call is `type(f)` for a builtin `f` that we replace by a function."""
     return (
         isinstance(node.func, ast.Name)
         and node.func.id == "type"
@@ -299,7 +299,7 @@ def _is_type_of_builtin(node: ast.Call, bound: Collection[str]) -> bool:
 
 
 def _writes(node: ast.Call) -> bool:
-    """Return whether a call opens a file for writing, or is of a method that writes one."""
+    """Return whether a call opens or writes a file."""
     function = node.func
     if isinstance(function, ast.Attribute):
         return function.attr in ("write_text", "write_bytes")
@@ -338,7 +338,7 @@ def _check_decorators(node: ast.ClassDef) -> None:
 
 
 def _check_pattern(node: ast.AST, errors: Errors) -> None:
-    """`case ValueError():`, which Monty does not match with an exception of a cell's own."""
+    """Refuse `case ValueError():`, which would not match exceptions that a cell defines."""
     if isinstance(node, ast.MatchClass) and isinstance(node.cls, ast.Name) and errors.is_one(node.cls.id):
         raise lacking(f"case {node.cls.id}()", "isinstance(e, ...), or except", node.cls)
 
@@ -394,10 +394,7 @@ def _check_module(name: str, node: ast.AST) -> None:
 
 
 def imported_names(tree: ast.Module, known: Known) -> dict[str, str]:
-    """Return the names by which this cell or an earlier one has imported modules and what is in them.
-
-    Some are there without an import.
-    """
+    """Return what this cell and earlier ones have imported, as target by name, including the modules bound at start."""
     found = {name: name for name in ("re", "json", "math", "base64", "binascii") if name not in known.names}
     found |= dict(known.imports)
     for node in ast.walk(tree):
@@ -410,7 +407,7 @@ def imported_names(tree: ast.Module, known: Known) -> dict[str, str]:
 
 @cache
 def native_modules() -> dict[str, frozenset[str]]:
-    """Return the modules that Monty has itself, and what is in each."""
+    """Return the names in each of Monty's own modules."""
     text = files("rlmbox.sandboxes.monty.modules").joinpath("native.txt").read_text(encoding="utf-8")
     lines = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
     return {name: frozenset(names.split()) for name, _, names in lines}
@@ -423,7 +420,7 @@ def _missing_builtins() -> frozenset[str]:
 
 
 def _has(module: str, name: str) -> bool:
-    """Return whether CPython has something in a module, so that it is a difference that Monty has not."""
+    """Return whether CPython's module has a name, so that its absence is a lack of Monty's."""
     try:
         return hasattr(importlib.import_module(module), name)
     except ImportError:

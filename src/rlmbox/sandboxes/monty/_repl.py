@@ -1,7 +1,7 @@
-"""One worker with a namespace in it: feeding it, answering what it asks, and ending it.
+"""A worker that holds a namespace: feeding it cells, answering its calls, and ending it.
 
-A worker is used from one thread at a time. The event loop only waits for it, so that neither a long cell nor a large
-context holds up other sessions.
+A worker is used by one thread at a time. The event loop only waits for it, so that neither a long cell nor a large
+context blocks other sessions.
 """
 
 from __future__ import annotations
@@ -66,20 +66,20 @@ from rlmbox.threads import ThreadJob
 from rlmbox.types import CellLimits, HostFunction
 
 _Make = Callable[[], Awaitable[dict[str, Any]]]
-_MAX_SUSPENSIONS = 2**31  # what cells call is counted by us
-_CALLS_OVERDUE = 20  # a cell whose time is up may still call so often, to put its things in order
+_MAX_SUSPENSIONS = 2**31  # host calls are counted here instead
+_CALLS_OVERDUE = 20  # host calls allowed after the time limit, for a cell's clean-up code
 _INTERRUPT: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "the cell was stopped"}
 _SHORT_WAIT_S = 0.05
-_PATIENCE = 4  # times the limit that a cell which runs again may take, since the machine may be busier than it was
+_PATIENCE = 4  # factor on the time limit of a replayed cell, since the machine may be busier than before
 _KILL_AFTER_S = 0.1
 _MAX_HOST_WORDS = 1_000
-_VALUE_BYTES = 256  # of a value or a key in a list or a dict, by what was measured
-_RECURSION_BESIDE = 20  # frames of ours between those of a cell
+_VALUE_BYTES = 256  # of a value or a key in a list or a dict, as measured
+_RECURSION_BESIDE = 20  # frames of our functions between those of a cell
 
 
 @cache
 def _reuses_places() -> bool:
-    """Return whether this Python puts a number into a set where another was removed."""
+    """Return whether this Python's sets reuse the slot of a removed number."""
     numbers = {0, 8}
     numbers.discard(0)
     numbers.add(16)
@@ -106,22 +106,22 @@ _OF_SETS = frozenset(
         "worded_set_update",
     ]
 )
-"""What may call a method of a set by its name."""
+"""Functions that may call a method of a set by its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The things that a session begins with.
+    """What a session starts with.
 
     Attributes:
-        limits: What each cell may use.
+        limits: Limits of each cell.
         texts: The context and the inputs that are texts.
         host: The functions that code may call.
         query: The question.
-        seed: Where `random` begins.
+        seed: Seed of `random`.
         inputs: The other inputs by name.
         type_check: Whether cells are checked before they run.
-        function_names: Names by which code reaches the host: functions, and objects that have methods.
+        function_names: Global names of the host functions and of the objects that have such methods.
     """
 
     limits: CellLimits
@@ -138,16 +138,16 @@ class Setting:
 
     @property
     def is_large(self) -> bool:
-        """Return whether a text stays outside and a handle stands for it."""
+        """Return whether a text stays on the host, represented by a handle."""
         return any(each.is_handle for each in self.texts)
 
 
 @dataclass(slots=True)
 class _MontyClock:
-    """The running time of a cell: its own, and that of host functions that it does not wait for.
+    """The running time of a cell and of the host functions that it does not wait for.
 
     Attributes:
-        limit_s: What it may come to.
+        limit_s: Largest running time.
     """
 
     limit_s: float
@@ -156,14 +156,14 @@ class _MontyClock:
     stopped: float | None = None
 
     def start(self) -> None:
-        """Go on; a wait that was short counts, so that a loop of calls that cost nothing comes to its end."""
+        """Start or resume; a short wait counts as running, so that a loop of free calls reaches the limit."""
         now = time.monotonic()
         if self.stopped is not None and now - self.stopped < _SHORT_WAIT_S:
             self.spent_s += now - self.stopped
         self.since, self.stopped = now, None
 
     def stop(self) -> None:
-        """Stand still, while the cell waits."""
+        """Pause, while the cell waits."""
         if self.since is not None:
             self.stopped = time.monotonic()
             self.spent_s += self.stopped - self.since
@@ -171,27 +171,27 @@ class _MontyClock:
 
     @property
     def is_over(self) -> bool:
-        """Return whether the time is up."""
+        """Return whether the limit is reached."""
         running = time.monotonic() - self.since if self.since is not None else 0.0
         return self.spent_s + running > self.limit_s
 
     @property
     def left_s(self) -> float:
-        """The time that it may still run, while it stands."""
+        """The remaining time, while paused."""
         return max(self.limit_s - self.spent_s, 0.0)
 
 
 @dataclass(slots=True)
 class _Feed:
-    """The state of the cell that runs.
+    """The state of the running cell.
 
     Attributes:
         run: The cell.
-        printed: What it printed.
+        printed: What it has printed.
         file_name: Monty's name for it.
-        clock: Its time.
-        waiting: Calls that it awaits, by Monty's number.
-        calls_overdue: How often it called after its time was up.
+        clock: Its running time.
+        waiting: Calls that it awaits, by Monty's call id.
+        calls_overdue: Number of calls after the time limit.
     """
 
     run: CellRun
@@ -206,17 +206,17 @@ class MontyRepl:
     """A namespace in a worker.
 
     Args:
-        setting: What it begins with.
-        is_rebuilt: Whether cells are to run again in it first. Monty's own limit of their time is then a longer one,
-            and the limit of new cells is watched from here.
-        launched: What starts the worker already; None to start it with `open`.
+        setting: What it starts with.
+        is_rebuilt: Whether cells are replayed in it first. Monty's own time limit is then longer, and the limit of new
+            cells is enforced from here.
+        launched: A job that is already starting the worker; None to start it in `open`.
 
     Attributes:
-        setting: The same.
+        setting: As above.
         feeds: Each cell by the file name that Monty gave it.
         is_lost: Whether the worker was killed while it ran.
-        is_overdue: Whether the last cell's time was up when it called something.
-        refusal: What the last cell asked for that is not in this Python.
+        is_overdue: Whether the last cell made a call after its time limit.
+        refusal: The last cell's use of something that the REPL lacks.
     """
 
     def __init__(self, setting: Setting, *, is_rebuilt: bool = False, launched: ThreadJob | None = None) -> None:
@@ -245,13 +245,13 @@ class MontyRepl:
         self._feed: _Feed | None = None
         self._place = LoopPlace()
 
-    # Beginning and ending
+    # Opening and closing
 
     async def open(self) -> None:
-        """Take a worker and bind what the session begins with.
+        """Start a worker and bind what the session starts with.
 
         Raises:
-            SandboxUnavailable: No worker can be started here.
+            SandboxUnavailable: No worker can be started.
         """
         await self._in_thread(self._open)
 
@@ -300,13 +300,13 @@ class MontyRepl:
         return self._worker.pid if self._worker is not None else None
 
     def kill(self) -> None:
-        """End the worker if it is busy, so that what waits for it goes on."""
+        """Kill the worker if it is busy, which releases those that wait for it."""
         if not self._idle.is_set() and self._worker is not None:
             self.is_lost = True
             self._worker.kill()
 
     async def end(self) -> None:
-        """End the worker, once nothing uses it."""
+        """End the worker once it is idle."""
         await anyio.to_thread.run_sync(self._end)
 
     def _end(self) -> None:
@@ -316,14 +316,14 @@ class MontyRepl:
             worker.end()
 
     async def recovered(self) -> bool:
-        """Make the namespace usable after a cell whose task was cancelled; False where the worker is lost."""
+        """Recover the namespace after a cell whose task was cancelled; return False if the worker is lost."""
         if self.is_lost or self._session is None:
             return False
         if self._snapshot is None:
             return True
         try:
             return bool(await self._in_thread(self._interrupted))
-        except Exception:  # noqa: BLE001 - a worker that cannot go on is lost
+        except Exception:  # noqa: BLE001 - a worker that cannot continue is lost
             return False
 
     def _interrupted(self) -> bool:
@@ -339,14 +339,14 @@ class MontyRepl:
                     snapshot = snapshot.resume()
                 else:
                     snapshot = snapshot.resume(_INTERRUPT)
-            except Exception as error:  # noqa: BLE001 - the interrupt itself, as it should
+            except Exception as error:  # noqa: BLE001 - normally the interrupt itself
                 return "KeyboardInterrupt" in str(error)
         return False
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        """Run `work` in a thread; on cancellation the worker is killed, which ends `work` at once."""
+        """Run `work` in a thread; cancellation kills the worker, which ends `work` at once."""
         turn = threading.Lock()
-        began = given_up = False  # as long as the job has not come to its thread
+        began = given_up = False  # `began`: the job has reached its thread
 
         def tracked() -> Any:
             nonlocal began
@@ -364,7 +364,7 @@ class MontyRepl:
             return await self._place.wait_for(ThreadJob(tracked))
         except anyio.get_cancelled_exc_class():
             with turn:
-                given_up = True  # it may not have come to a thread yet
+                given_up = True  # it may not have reached a thread yet
             if began:
                 self.kill()
             raise
@@ -372,22 +372,22 @@ class MontyRepl:
     # Cells
 
     def enter(self, run: CellRun, printed: Printed) -> None:
-        """Take a cell, to be fed next.
+        """Set the cell to be fed next.
 
         Args:
             run: The cell.
-            printed: What takes what it prints.
+            printed: Receives its output.
         """
         limit_s = self.setting.limits.cell_timeout_s * (_PATIENCE if run.again else 1)
         self._feed = _Feed(run, printed, _MontyClock(limit_s))
         self.is_overdue, self.refusal = False, None
 
     def begin(self, show_names: Iterable[str] | None, known: Known) -> Any:
-        """Feed the cell that was taken; the first step of its way.
+        """Feed the cell that was set, as its first step.
 
         Args:
             show_names: The variables that `SHOW_VARS` describes.
-            known: What cells have bound.
+            known: What earlier cells have bound.
         """
         feed, source = self._current, self._current.run.source
         self._known = known
@@ -401,10 +401,10 @@ class MontyRepl:
         return self._fed_cell(source, checked=self.setting.is_large or not source.ends or feed.run.again)
 
     async def advance(self, step: Callable[[], Any]) -> Callable[[], Awaitable[Any]] | None:
-        """Take a step and answer what can be at once; return what is to be awaited, or None at the end of the cell.
+        """Run a step and answer what can be answered at once; return what is to be awaited, or None at the cell's end.
 
         Raises:
-            TimeoutError: The cell's time is up, and the worker was killed.
+            TimeoutError: The cell reached its time limit, and the worker was killed.
         """
         found: Callable[[], Awaitable[Any]] | None = None
         work = partial(self._advance, step)
@@ -419,28 +419,28 @@ class MontyRepl:
         return found
 
     def resume(self, answer: Any) -> Any:
-        """Go on with an answer; a step of a cell's way."""
+        """Continue the cell with an answer, as its next step."""
         snapshot, self._snapshot = self._snapshot, None
         self._current.clock.start()
         return snapshot.resume(answer)
 
     def result(self) -> Any:
-        """Return what the cell's last expression gave.
+        """Return the value of the cell's last expression.
 
         Raises:
-            Exception: It has no form outside the worker.
+            Exception: The value has no form outside the worker.
         """
         snapshot, self._snapshot = self._snapshot, None
         return snapshot.output
 
     def _of_function(self, text: str) -> str:
-        """Return an argument of a host call; of a function that is one, its words as CPython's."""
+        """Return an argument of a host call, with the `repr` of a function in CPython's form."""
         return without_place(self.as_shown(text)) if text.startswith(("<function '", "<bound method>")) else text
 
     def as_shown(self, text: str) -> str:
-        """Return a text that the cell shows, with functions and objects as CPython writes them.
+        """Return a displayed text with the `repr` of functions and objects in CPython's form.
 
-        A method that Monty does not tell is refused.
+        The `repr` of a method that Monty does not name is refused.
         """
         if not may_differ(text):
             return text
@@ -456,9 +456,9 @@ class MontyRepl:
         return self._feed
 
     async def restore(self, source: CellSource) -> tuple[str, ...]:
-        """Give reserved names their meaning back where a cell took it; return those.
+        """Rebind reserved names that a cell has rebound, and return them.
 
-        A function that declares one global may take it in any later cell.
+        A function that declares one global may rebind it in any later cell.
         """
         names = source.names
         self._at_risk |= source.globals
@@ -480,10 +480,10 @@ class MontyRepl:
                 inputs[name] = self._inputs[name]
         self._run_own(code, inputs)
 
-    # In the thread
+    # In the worker's thread
 
     def _run_own(self, code: str, inputs: dict[str, Any] | None = None, *, directory: str | None = None) -> Any:
-        """Run our own code, which calls no host function."""
+        """Run code of our own, which calls no host function."""
         self._feed_count += 1
         unchecked = not inputs or self.setting.is_large or "_rlm_" in code
         return self._session.feed_run(
@@ -508,7 +508,7 @@ class MontyRepl:
             self._feed_once(pattern_words() + own_source("re"))
             if self.setting.is_large:
                 self._feed_once("_rlm_re_knows(_rlm_LargeText)")
-        if "zlib" in source.code:  # it is there without import, but most sessions never ask for it
+        if "zlib" in source.code:  # offered without import, but most sessions never use it
             self._load_module("zlib")
             self._feed_once(f"zlib = {instance_name('zlib')}")
 
@@ -518,14 +518,14 @@ class MontyRepl:
             self._run_own(code)
 
     def _load_module(self, name: str) -> Any:
-        """Return the object in the worker that stands for a module, made on first use."""
+        """Return the object in the worker that represents a module, creating it on first use."""
         if name not in self._modules:
             self._run_own(module_source(name))
             self._modules[name] = self._run_own(instance_name(name))
         return self._modules[name]
 
     def _fed_cell(self, source: CellSource, *, checked: bool) -> Any:
-        """Feed a cell; with a type check, first what the checker says, unless that may be a matter of taste."""
+        """Feed a cell; with a type check, raise the errors that are certain instead."""
         take = partial(self._take_printed, self._current.printed)
         try:
             snapshot = self._session.feed_start(source.code, print_callback=take, skip_type_check=checked)
@@ -544,7 +544,7 @@ class MontyRepl:
         printed.take(stream, self.as_shown(text))
         if printed.flooded and self._worker is not None:
             self.is_lost = True
-            self._worker.kill()  # Monty would go on to its timeout
+            self._worker.kill()  # Monty would run on until its timeout
 
     def _advance(self, step: Callable[[], Any]) -> Callable[[], Awaitable[Any]] | None:
         try:
@@ -569,7 +569,7 @@ class MontyRepl:
         return None
 
     def _answered(self, snapshot: Any, feed: _Feed) -> dict[str, Any] | Callable[[], Awaitable[Any]]:
-        """Return the answer to a call, or what is to be awaited for it."""
+        """Return the answer to a call, or a function that awaits it."""
         if snapshot.function_name == MARK:
             feed.run.statement = snapshot.args[0]
             return {"return_value": None}
@@ -591,7 +591,7 @@ class MontyRepl:
             kwargs = each_text(without_proxies(snapshot.kwargs, whole=whole), self._of_function)
         except (ValueError, RecursionError) as error:
             return {"exc_type": "ValueError", "message": f"an argument of {name} cannot leave the REPL: {error}"}
-        if self.refusal is not None:  # of an argument
+        if self.refusal is not None:  # raised for an argument
             return _INTERRUPT
         self._calls += 1
         if self._calls > self.setting.limits.host_calls:
@@ -600,7 +600,7 @@ class MontyRepl:
         return self._call_answer(snapshot, function, args, kwargs, feed)
 
     def _whole_text(self, function: HostFunction, variable: str) -> Any:
-        """Return what an argument is that is a handle: the text, where it may leave whole, or a reference to it."""
+        """Return what replaces a handle in an argument: the text if it may leave whole, else a reference to it."""
         text = next((each.text for each in self.setting.texts if each.name == variable), None)
         if text is None:
             raise ValueError(f"there is no text {variable!r}")
@@ -619,7 +619,7 @@ class MontyRepl:
             return self._noted(call(function, args, kwargs))
         try:
             made = _made(function.name, args, kwargs)
-        except ValueError as error:  # it is too large to leave
+        except ValueError as error:  # too large to leave the worker
             return {"exc_type": "ValueError", "message": str(error)}
         make = partial(call_async, function, made.args, made.kwargs)
         awaited_at = self._awaited.get(snapshot.position.filename)
@@ -641,7 +641,7 @@ class MontyRepl:
     def _taken(
         self, run: CellRun, made: MadeCall, answer: dict[str, Any] | Awaitable[dict[str, Any]]
     ) -> dict[str, Any] | Callable[[], Awaitable[dict[str, Any]]]:
-        """Record the answer of a call that was made in place of the loop, or return what the loop awaits for it."""
+        """Record the answer to a call made off the loop, or return a function for the loop to await."""
         if isinstance(answer, dict):
             return run.record(made, self._noted(answer))
         return partial(self._recorded, run, made, lambda: answer)
@@ -687,7 +687,7 @@ class MontyRepl:
         return _INTERRUPT
 
     def _noted(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """Note the words of a TypeError that a function of the host raised: they are those of CPython."""
+        """Register the message of a TypeError raised by a host function, which is already CPython's."""
         if answer.get("exc_type") == "TypeError" and len(self._host_words) < _MAX_HOST_WORDS:
             self._host_words.add(str(answer.get("message")))
         return answer
@@ -696,7 +696,7 @@ class MontyRepl:
         return run.record(made, self._noted(await make()))
 
     async def _settle(self, run: CellRun, waiting: Mapping[int, tuple[MadeCall, _Make]]) -> dict[int, Any]:
-        """Make the calls that a cell awaits, all at once."""
+        """Make the calls that a cell awaits, concurrently."""
         answers: dict[int, Any] = {}
 
         async def settle(call_id: int, made: MadeCall, make: _Make) -> None:
@@ -709,7 +709,7 @@ class MontyRepl:
 
 
 def _made(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> MadeCall:
-    """Return a call with its arguments in their JSON form; together they are no larger than may leave a cell."""
+    """Return a call with its arguments in JSON form, bounded by the size that may leave a cell."""
     writer = Writer()
     return MadeCall(
         name, [writer.write(value) for value in args], {key: writer.write(value) for key, value in kwargs.items()}
@@ -717,7 +717,7 @@ def _made(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> MadeCall
 
 
 def _heap_bytes(inputs: Mapping[str, object]) -> int:
-    """Return no less than what values take in Monty: a row of a table that is 80 bytes of JSON takes two kilobytes."""
+    """Return an upper bound of the memory that values take in Monty, where 80 bytes of JSON may take two kilobytes."""
     try:
         written = json.dumps(inputs)
     except RecursionError:
@@ -726,14 +726,14 @@ def _heap_bytes(inputs: Mapping[str, object]) -> int:
 
 
 def _reference(name: str) -> Callable[[], None]:
-    """Return what stands for a host function; only its name crosses, and a call of it suspends under that name."""
+    """Return a stand-in for a host function: only its name crosses to Monty, and a call suspends under it."""
 
     def reference() -> None:
-        """Stand for the function."""
+        """Stand in for the host function."""
 
     reference.__name__ = name
     return reference
 
 
 def _print_nothing(stream: str, text: str) -> None:
-    """Take what our own code prints, which is nothing."""
+    """Discard the output of our own code."""

@@ -1,7 +1,7 @@
-"""The `repr` of functions, methods and objects as CPython writes them.
+"""Rewrites the `repr` of functions, methods and objects to CPython's form.
 
-Monty writes `<function 'f' at 0xc>` and `<A object at 0x10>`; a cell that prints a function that it forgot to call
-shows a model what CPython would show. Addresses differ from run to run in CPython too.
+Monty writes `<function 'f' at 0xc>` and `<A object at 0x10>`. A model that prints a function it forgot to call is shown
+what CPython would show. Addresses vary from run to run in CPython too.
 """
 
 from __future__ import annotations
@@ -15,11 +15,8 @@ from inspect import isbuiltin
 from rlmbox.sandboxes.monty._known import WRAPPING, Known
 from rlmbox.sandboxes.monty._refusals import native_modules
 
-NO_METHODS = (
-    "how a function or a method is shown that is not called is not in this REPL: call it, as in x.method(), and show "
-    "what it gives"
-)
-"""The refusal of what Monty shows of a method."""
+NO_METHODS = "the repr of a function or a method is not in this REPL: call it, as in x.method(), and show the result"
+"""The refusal of what Monty displays for a method."""
 
 _MARKS = ("<built-in function type>", "<function ", "<bound method>", " object at 0x", "<class '")
 _OF_STRUCT_TIME = "time.struct_time("
@@ -36,27 +33,27 @@ _OWN = "own_"
 _OF_OPERATOR = "_rlm_operator_"
 _PLACE = " at 0x7f0000000000"
 _OF_CLOSURES = " at 0x0"
-"""The address of functions that use names of another one, as all of ours do."""
+"""The address that Monty prints for closures, which all our functions are."""
 
 
 class MethodShown(Exception):
-    """Monty does not tell which method it shows."""
+    """The `repr` is of a method that Monty does not name."""
 
 
 def may_differ(text: str) -> bool:
-    """Return whether there may be something in a text that CPython writes otherwise."""
+    """Return whether a text may contain a `repr` that CPython writes differently."""
     return ("<" in text and any(mark in text for mark in _MARKS)) or _OF_STRUCT_TIME in text
 
 
 def of_cpython(text: str, known: Known) -> str:
-    """Return a text that Monty wrote with functions, classes and objects as CPython writes them.
+    """Replace Monty's `repr` of functions, classes and objects in a text by CPython's.
 
     Args:
         text: What a cell printed, or the `repr` of its value.
-        known: What cells have bound, the one that runs among them.
+        known: What the cells have bound, including the current one.
 
     Raises:
-        MethodShown: A method is among them.
+        MethodShown: The text contains a method.
     """
     if "<bound method>" in text:
         raise MethodShown
@@ -68,7 +65,7 @@ def of_cpython(text: str, known: Known) -> str:
         if name in functions and (name != _LAMBDA or place != _OF_CLOSURES):
             return f"<function {_without_wrapper(functions[name]) or name}{place}>"
         if name == _LAMBDA:
-            raise MethodShown  # it is one of ours
+            raise MethodShown  # it is one of our functions
         if name.startswith(_OF_OPERATOR):
             return f"<built-in function {name.removeprefix(_OF_OPERATOR)}>"
         owner = getattr(builtins, name.removeprefix(_OWN), None) if name.startswith(_OWN) else None
@@ -86,7 +83,7 @@ def of_cpython(text: str, known: Known) -> str:
 
 
 def _of_python(text: str) -> str:
-    """Return a text with what is Python's own, and the host's, as CPython writes it."""
+    """Replace the `repr` of Python's own functions, and of the host's."""
     for said, words in _OF_BUILTINS.items():
         text = text.replace(said, words)
     if _OF_STRUCT_TIME in text:
@@ -103,7 +100,7 @@ def _without_wrapper(qualified: str) -> str:
 
 @cache
 def _of_module(name: str) -> str | None:
-    """Return how CPython writes a function of a module that Monty has itself, where it is one of C."""
+    """Return CPython's `repr` of a function of one of Monty's own modules, if it is a builtin there."""
     for module in native_modules():
         found = getattr(importlib.import_module(module), name, None)
         if found is not None:

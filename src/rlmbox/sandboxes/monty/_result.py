@@ -1,4 +1,4 @@
-"""From what Monty gives or raises to an `Execution`."""
+"""Conversion of Monty's results and exceptions to an `Execution`."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _LIMIT_NAMES: dict[CellOutcome, str] = {
 
 
 class CheckFailed(Exception):
-    """A cell was not run, because its types cannot be right.
+    """Raised for a cell that is not run because of a type error.
 
     Args:
-        findings: What the checker says.
+        findings: The errors that the checker reports.
     """
 
     def __init__(self, findings: Sequence[TypeProblem]) -> None:
@@ -52,7 +52,7 @@ class CheckFailed(Exception):
 
 
 class Printed:
-    """The output of a cell, bounded.
+    """The bounded output of a cell.
 
     Args:
         limits: The bounds.
@@ -64,20 +64,19 @@ class Printed:
 
     @property
     def flooded(self) -> bool:
-        """Return whether it was more than a cell may print at all."""
+        """Return whether the output exceeds what a cell may print at all."""
         return self.stdout.size_bytes + self.stderr.size_bytes > self._flood_bytes
 
     def take(self, stream: str, text: str) -> None:
-        """Take a piece."""
         (self.stderr if stream == "stderr" else self.stdout).write(text)
 
 
 def value_of(result: Any, as_shown: Callable[[str], str]) -> tuple[object, str | None]:
-    """Split what `_rlm_value` gave into the JSON form of the value and its bounded `repr`; None and None for None.
+    """Return the JSON form and the bounded `repr` of a value that `_rlm_value` returned; twice None for None.
 
     Args:
-        result: What it gave.
-        as_shown: Writes functions and objects as CPython does.
+        result: The result of `_rlm_value`.
+        as_shown: Converts the `repr` of functions and objects to CPython's.
     """
     value, shown = result
     if value is None:
@@ -90,17 +89,17 @@ def value_of(result: Any, as_shown: Callable[[str], str]) -> tuple[object, str |
 
 
 def without_place(text: str) -> str:
-    """Return the words of a function without its address; any other text as it is."""
+    """Return the `repr` of a function without its address; any other text unchanged."""
     return _ADDRESS.sub("", text) if text.startswith("<function ") else text
 
 
 def each_text(value: Any, change: Callable[[str], str], depth: int = 0) -> Any:
-    """Return a value with the texts in lists, tuples and dicts of it, but for keys, changed.
+    """Return a value with a function applied to the strings in its lists, tuples and dicts, except keys.
 
     Args:
         value: The value.
-        change: Gives what is to be in place of a text.
-        depth: How many containers it lies in; what lies deeper than may leave a cell stays as it is.
+        change: Returns the replacement of a string.
+        depth: How many containers it is nested in; what is deeper than may leave a cell is unchanged.
     """
     if isinstance(value, str):
         return change(value)
@@ -114,14 +113,14 @@ def each_text(value: Any, change: Callable[[str], str], depth: int = 0) -> Any:
 
 
 def outcome_of(error: Exception) -> CellOutcome:
-    """Tell an exception of the cell from a limit and from the loss of the worker."""
+    """Classify an exception as the cell's, a limit reached, or the loss of the worker."""
     text = str(error)
     if isinstance(error, MontyCrashedError):
         return "timeout" if error.timed_out or "duration" in text else "crashed"
     if isinstance(error, CheckFailed):
         return "error"
     if not isinstance(error, MontyError):
-        # A value that has no form outside the worker; or the worker is gone.
+        # A value with no form outside the worker; or the worker is lost.
         return "error" if isinstance(error, ValueError | RecursionError | TypeError) else "crashed"
     if text.startswith("TimeoutError: feed time limit exceeded"):
         return "timeout"
@@ -136,13 +135,13 @@ def cell_error(
     feeds: Mapping[str, CellSource],
     limits: CellLimits,
 ) -> CellError:
-    """Describe the end of a cell.
+    """Describe how a cell failed.
 
     Args:
-        error: What Monty raised; None for a cell that reached its end and a limit at once.
-        outcome: What `outcome_of` made of it.
+        error: What Monty raised; None for a cell that finished but reached a limit.
+        outcome: The result of `outcome_of`.
         feeds: Each cell by the file name that Monty gave it.
-        limits: What the cell could use.
+        limits: The cell's limits.
     """
     if isinstance(error, CheckFailed):
         said = f"the cell was not run: {bounded(str(error), REPR_CHARS)}"
@@ -156,7 +155,7 @@ def cell_error(
         name, message = type(inner).__name__, str(inner.args[0]) if inner.args else ""
         of_cell = _OF_CELL.fullmatch(message)
         if of_cell is not None:
-            return _told(of_cell[1], of_cell[2], frames, line)
+            return _cell_error_of(of_cell[1], of_cell[2], frames, line)
         if message.startswith("Internal error in monty: exceptions can only be called"):
             name = "NotImplementedError"
             message = "an exception of this REPL takes one string at most; write KeyError(str(key))"
@@ -168,21 +167,21 @@ def cell_error(
         if name in ("AttributeError", "TypeError"):
             classes = frozenset[str]().union(*(cell.binds.classes for cell in feeds.values()))
             message = _OF_RE.sub(lambda found: found[0] if found[0] in classes else f"re.{found[0]}", message)
-    return _told(name, message, frames, line)
+    return _cell_error_of(name, message, frames, line)
 
 
-def _told(name: str, message: str, frames: list[tuple[bool, int, str]], line: int | None) -> CellError:
+def _cell_error_of(name: str, message: str, frames: list[tuple[bool, int, str]], line: int | None) -> CellError:
     message = bounded(message, REPR_CHARS)
     lines = ["Traceback (most recent call last):", *(text for _, _, text in _folded(frames))] if frames else []
     return CellError(name, message, "\n".join([*lines, f"{name}: {message}" if message else name]), line)
 
 
 def refusal_error(refusal: CellRefused, lines: Sequence[str]) -> CellError:
-    """Describe a cell that was not run, or not to its end, as Python describes a syntax error.
+    """Describe a cell that was refused, before or while it ran, in the form of a syntax error.
 
     Args:
-        refusal: Why.
-        lines: The cell.
+        refusal: The refusal.
+        lines: The lines of the cell.
     """
     message, line = str(refusal), refusal.line
     shown = [f"{refusal.type_name}: {message}"]
@@ -192,12 +191,12 @@ def refusal_error(refusal: CellRefused, lines: Sequence[str]) -> CellError:
 
 
 def in_words(name: str, message: str, feeds: Mapping[str, CellSource]) -> tuple[str, str]:
-    """Return an error's type and message, told apart from Python's own where it is a lack of Monty's.
+    """Return the type and message of an error, with a hint if it is caused by a lack of Monty's.
 
     Args:
-        name: The type's name.
+        name: Name of the type.
         message: The message.
-        feeds: Each cell by the file name that Monty gave it; what a cell says itself is no lack.
+        feeds: Each cell by the file name that Monty gave it; messages that a cell itself contains get no hint.
     """
     if _CANNOT_SUSPEND.search(message):
         return "NotImplementedError", (
@@ -223,7 +222,7 @@ def in_words(name: str, message: str, feeds: Mapping[str, CellSource]) -> tuple[
 
 
 def _lacking(kind: str, attribute: str, message: str) -> str | None:
-    """Return the refusal of an attribute that there is in CPython; None where there is none."""
+    """Return the refusal of an attribute that CPython has; None if CPython lacks it too."""
     if kind in ("module", "Module"):
         return f"{attribute} of this module is not in this REPL's Python: use plain Python"
     if kind == "function" and message.endswith(_NO_DICT):
@@ -238,7 +237,7 @@ def _lacking(kind: str, attribute: str, message: str) -> str | None:
 
 
 def _of_another_type(name: str, message: str) -> tuple[str, str] | None:
-    """Return the type and the words of what is an error of another type in CPython."""
+    """Return the type and message in CPython of an error that has another type there."""
     if name == "KeyError" and _OF_SLICES.match(message) and not SLICES_ARE_KEYS:
         return "TypeError", "unhashable type: 'slice'"
     if name == "ValueError" and STATISTICS.fullmatch(message):
@@ -280,12 +279,12 @@ _OF_TYPES = {
 
 
 def _module_of(kind: str) -> set[str]:
-    """Return the module that the name of a type begins with, where Monty has it."""
+    """Return the module that qualifies a type's name, if Monty has it."""
     return {kind.rpartition(".")[0]} & native_modules().keys()
 
 
 def _python_has(kind: str, attribute: str) -> bool:
-    """Return whether CPython's type, or module, of a name has an attribute."""
+    """Return whether CPython's type or module of a name has an attribute."""
     owner = getattr(builtins, kind, None) or _OF_TYPES.get(kind)
     for module in {"datetime", "decimal", "collections", "re", "pathlib", *_module_of(kind)}:
         owner = owner or getattr(importlib.import_module(module), kind.rpartition(".")[2], None)
@@ -295,7 +294,7 @@ def _python_has(kind: str, attribute: str) -> bool:
 
 
 def _reached(outcome: CellOutcome, limits: CellLimits) -> str:
-    """Say which limit a cell reached; empty for an outcome that is none."""
+    """Name the limit that a cell reached; empty for an outcome that is no limit."""
     return {
         "timeout": f"the cell ran longer than {limits.cell_timeout_s:g} s",
         "memory": f"the cell needed more than {limits.memory_bytes / 2**20:,.0f} MiB",
@@ -321,7 +320,7 @@ def _frames(error: Exception | None, feeds: Mapping[str, CellSource]) -> list[tu
 
 
 def _folded(frames: list[tuple[bool, int, str]]) -> list[tuple[bool, int, str]]:
-    """Keep three of a run of equal frames, as Python does."""
+    """Collapse a run of equal frames to three, as Python does."""
     kept: list[tuple[bool, int, str]] = []
     repeats = 0
     for frame in [*frames, None]:

@@ -1,15 +1,15 @@
-"""Making a cell mean in Monty what it means in CPython, where Monty does something else.
+"""Rewrites of a cell that make it behave in Monty as in CPython.
 
-The tree of the cell is changed before it runs:
+The syntax tree of the cell is changed before it runs:
 
-- Generator expressions, which Monty evaluates whole, become lists where all is consumed anyway (`sum`, `list`,
-  `join`), loops where the end may come early (`any`, `all`, `next`, `for`), and iterators that compute one item at a
-  time elsewhere. `map` and `filter` are generator expressions too.
-- Builtins that Monty lacks, or that differ, become ours (`modules/builtins.monty`); so do methods of builtin types,
-  also where they are passed on as values (`key=str.lower`, `add = found.append`).
-- `re` is ours over Monty's own, with patterns written so that they mean the same.
+- Generator expressions, which Monty evaluates eagerly, become lists where they are consumed whole (`sum`, `list`,
+  `join`), loops where consumption may stop early (`any`, `all`, `next`, `for`), and iterators that compute one item at
+  a time elsewhere. `map` and `filter` are treated as generator expressions.
+- Builtins that Monty lacks or implements differently become ours (`modules/builtins.monty`); so do methods of builtin
+  types, also where they are passed as values (`key=str.lower`, `add = found.append`).
+- `re` is our module over Monty's own, with patterns translated to keep their meaning.
 
-Statements that are added have the line of the statement they serve, so that tracebacks stay those of the cell.
+Added statements have the line number of the statement that they belong to, so that tracebacks match the cell.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from rlmbox.sandboxes.monty._refusals import imported_names
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
 _OF_NAMES = frozenset({"AttributeError", "TypeError", "Exception", "BaseException"})
-"""Errors whose words name functions and classes."""
+"""Exceptions whose messages name functions and classes."""
 _SIGNS: dict[type[ast.operator], str] = {
     ast.Sub: "-",
     ast.Mult: "*",
@@ -54,22 +54,22 @@ _SIGNS: dict[type[ast.operator], str] = {
 def rewrite(
     tree: ast.Module, bound: Collection[str], host_names: Collection[str], *, known: Known, is_large: bool = False
 ) -> None:
-    """Change a cell's tree.
+    """Rewrite the tree of a cell.
 
     Args:
-        tree: The cell; it is changed in place.
-        bound: Names that this cell or an earlier one gives a value, so that they are not builtins.
-        host_names: Names of the host's functions, and of the objects that have some.
+        tree: The cell, modified in place.
+        bound: Names that this cell or an earlier one binds, which are therefore not builtins.
+        host_names: Names of the host functions and of the objects that have such methods.
         known: What earlier cells have bound.
         is_large: Whether the context is too long to be a `str`.
 
     Raises:
-        CellRefused: Something in it cannot be made equal.
+        CellRefused: Something in it cannot be rewritten.
     """
     modules = imported_names(tree, known)
     has_dates = any(one.partition(".")[0] == "datetime" for one in modules.values())
     words = Words.of(tree, known)
-    if is_large:  # a subscript may be one of the handle, which our functions cannot ask
+    if is_large:  # a subscript may be of the handle, which our functions cannot query
         words = replace(words, keys_are_seen=False)
     sets = _sets.names_in(tree, known.sets)
     rewriter = Rewriter(bound, host_names, has_dates=has_dates, sets=sets, words=words)
@@ -87,10 +87,10 @@ def rewrite(
 
 
 class Rewriter(ExpressionsRewriting):
-    """Changes statements; those before it in the chain change what is in them."""
+    """Rewrites statements; its base classes rewrite what they contain."""
 
     def body(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        """Change a block of statements; functions that an expression needs come before its statement."""
+        """Rewrite a block of statements, with hoisted functions before the statement that uses them."""
         done: list[ast.stmt] = []
         for statement in statements:
             kept, self._hoisted = self._hoisted, []
@@ -130,7 +130,7 @@ class Rewriter(ExpressionsRewriting):
         return done
 
     def _annotated(self, node: ast.AnnAssign) -> ast.AnnAssign:
-        """Leave the annotation as it is."""
+        # The annotation is not rewritten.
         node.target = cast("ast.Name", self.expression(node.target))
         node.value = self.expression(node.value) if node.value else None
         return node
@@ -157,9 +157,9 @@ class Rewriter(ExpressionsRewriting):
         return [self.expression(item) if isinstance(item, ast.expr) else item for item in value]
 
     def _worded(self, handler: ast.ExceptHandler) -> None:
-        """Have a handler begin with giving the error that it caught the words of CPython."""
+        """Insert a statement that translates the caught exception's message to CPython's."""
         if (handler.name or "").startswith(own_name("error")):
-            return  # it chooses among those of the cell
+            return  # it selects among the cell's own exceptions
         name = _caught.named(handler)
         if name is None:
             return
@@ -187,7 +187,7 @@ class Rewriter(ExpressionsRewriting):
         self._loops = loops
         self._names_around.pop()
         for name in self._needs.pop():
-            # A name that only a walrus in a hoisted function binds must be this function's.
+            # A name bound only by a walrus in a hoisted function must be local to this function.
             node.body.insert(0, placed(_never_bound(name), node))
         self._inner_names = outer
         del self._around[-2:]
@@ -196,7 +196,7 @@ class Rewriter(ExpressionsRewriting):
 
     def _class(self, node: ast.ClassDef) -> ast.ClassDef:
         node.decorator_list = [self.expression(one) for one in node.decorator_list]
-        node.bases = []  # `object` is the only one that is not refused
+        node.bases = []  # any base but `object` was refused
         self._scopes.append("class")
         self._around.append(node.name)
         node.body = self.body(node.body)
@@ -215,7 +215,7 @@ class Rewriter(ExpressionsRewriting):
         return node
 
     def _augmented(self, node: ast.AugAssign) -> ast.stmt:
-        """`found += (1, 2)` of a list takes whatever can be gone through; Monty's takes a list."""
+        """Rewrite `found += (1, 2)`: a list accepts any iterable here, but in Monty only a list."""
         in_place = _sets.in_place(node, self._sets)
         if in_place is not None:
             return self._fields(in_place)
@@ -240,7 +240,7 @@ class Rewriter(ExpressionsRewriting):
     def _delete(self, node: ast.Delete) -> list[ast.stmt]:
         deleted: list[ast.stmt] = []
         for target in node.targets:
-            assert isinstance(target, ast.Subscript)  # noqa: S101 - all else was refused
+            assert isinstance(target, ast.Subscript)  # noqa: S101 - any other target was refused
             key = target.slice
             if isinstance(key, ast.Slice):
                 parts = [part or ast.Constant(None) for part in (key.lower, key.upper, key.step)]
@@ -255,7 +255,7 @@ class Rewriter(ExpressionsRewriting):
 
 
 def _own_names_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
-    """Return the names that a function gives a value, its parameters among them."""
+    """Return the local names of a function, including its parameters."""
     names = {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
     for inner in (inner for statement in node.body for inner in ast.walk(statement)):
         if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
@@ -267,17 +267,17 @@ def _own_names_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str
 
 
 def _never_bound(name: str) -> ast.If:
-    """Return the statement that makes a name one of the function's own, and gives it no value."""
+    """Return a statement that makes a name local to the function without binding it."""
     return ast.If(ast.Constant(False), [ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None))], [])
 
 
 def _declared(node: ast.AnnAssign) -> list[ast.stmt]:
-    """`total: int` alone in a function makes the name one of its own, which in Monty it does not."""
+    """Make `total: int` alone in a function declare a local name, which it does not in Monty."""
     return [placed(_never_bound(node.target.id), node)] if isinstance(node.target, ast.Name) else [node]
 
 
 def _iterates_by_index() -> ast.FunctionDef:
-    """Return the method by which an object that has `__getitem__` alone is gone through."""
+    """Return an `__iter__` for a class that has only `__getitem__`."""
     body: list[ast.stmt] = [ast.Return(call("by_index", load("self")))]
     method = ast.FunctionDef("__iter__", parameters(["self"]), body, [], None)
     if hasattr(ast, "TypeVar"):  # from Python 3.12 on

@@ -1,4 +1,4 @@
-"""The state of the change of a cell's tree, and the questions that all of its parts ask; see `_rewrite.py`."""
+"""The state of a rewrite, and the predicates that all of its parts share; see `_rewrite.py`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PARTS_OF_NUMBERS = frozenset({"real", "imag", "numerator", "denominator"})
 
 
 class Rewriting(ABC):
-    """Changes statements and expressions; see `rewrite`.
+    """Rewrites statements and expressions; see `rewrite`.
 
     Args:
         bound: Names that are not builtins.
-        host_names: Names of the host's functions, and of the objects that have some.
+        host_names: Names of the host functions and of the objects that have such methods.
         has_dates: Whether an operand may be a `timedelta`.
-        sets: Names that the cell gives a set; None where it has none.
-        words: How the cell may show the words of errors.
+        sets: Names that the cell binds to sets; None if it uses no sets.
+        words: How the cell may display error messages.
     """
 
     def __init__(
@@ -46,22 +46,22 @@ class Rewriting(ABC):
         self.modules: Mapping[str, str] = {}
         self.methods: Mapping[str, str] = {}
         self.is_large = False
-        self._loops = 0  # around a statement
+        self._loops = 0  # depth of enclosing loops
         self._bound = frozenset(bound)
         self._host_names = frozenset(host_names) - self._bound
         self._count = 0
-        self._names_around: list[frozenset[str]] = []  # of the functions around
-        self._is_gone_through = False  # the value of the expression that comes next
+        self._names_around: list[frozenset[str]] = []  # local names of the enclosing functions
+        self._is_gone_through = False  # whether the next expression is only iterated over
         self._hoisted: list[ast.stmt] = []
         self._inner_names: list[frozenset[str]] = []  # of the comprehensions and lambdas around an expression
         self._scopes: list[str] = ["module"]
-        self._around: list[str] = []  # the names of the functions and classes around, as in a qualified name
-        self._needs: list[list[str]] = []  # names that a walrus in a hoisted function gives to the function around
+        self._around: list[str] = []  # names of the enclosing functions and classes, as in a qualified name
+        self._needs: list[list[str]] = []  # names that a walrus in a hoisted function binds in the enclosing function
 
     def as_shown(self, node: ast.expr) -> ast.expr:
-        """Return the node for a value that is shown: of a method that is not called, such as `text.upper`, its words.
+        """Return a node for the displayed form of an expression that may be a method such as `text.upper`.
 
-        The value itself is a function of ours, or Monty's, with words of its own.
+        The value itself is a function of ours, or Monty's, with a different `repr`.
         """
         if not isinstance(node, ast.Attribute) or self._is_own(node) or node.attr in PARTS_OF_NUMBERS:
             return node
@@ -83,12 +83,12 @@ class Rewriting(ABC):
         return node
 
     def _is_own(self, node: ast.Attribute) -> bool:
-        """Return whether it is a name of a module that Monty's own lacks, such as `dataclasses.asdict`."""
+        """Return whether an attribute is a name that we add to a module, such as `dataclasses.asdict`."""
         module = self.modules.get(node.value.id) if isinstance(node.value, ast.Name) else None
         return node.attr in OWN_NAMES.get(module or "", ())
 
     def _asks(self, node: ast.Call) -> bool:
-        """Return whether an argument of a call is a call of the host."""
+        """Return whether an argument of a call contains a call of a host function."""
         return any(
             isinstance(inner, ast.Name) and inner.id in self._host_names for one in node.args for inner in ast.walk(one)
         )
@@ -106,8 +106,8 @@ class Rewriting(ABC):
 
     @abstractmethod
     def body(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        """Change a block of statements; functions that an expression needs come before its statement."""
+        """Rewrite a block of statements, with hoisted functions before the statement that uses them."""
 
     @abstractmethod
     def expression(self, node: ast.expr) -> ast.expr:
-        """Change an expression."""
+        """Return the rewritten form of an expression."""

@@ -1,8 +1,8 @@
 """`monty`: cells run in pydantic-monty, a small Python interpreter written in Rust, in a worker process.
 
-The interpreter has no way to reach files, network, environment or other processes: all it can do is to compute and to
-ask the host, by suspending, for one of the host's functions. A cell that hits a limit leaves a heap that is not to be
-trusted, or no process at all, so the session is made again in a fresh worker: see `_history.py`.
+The interpreter cannot reach files, the network, the environment or other processes: it can only compute, and suspend to
+call a host function. A cell that reaches a limit leaves a heap that cannot be trusted, or no process, so the session is
+rebuilt in a new worker: see `_history.py`.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _WITH_A_WHOLE_HEAP: tuple[CellOutcome, ...] = ("ok", "error", "stack")
 INLINE_LIMIT_CHARS = 1_000_000
 """Longest ASCII context that is a real `str` here; above it `find(sub, p + 1)` in a loop costs more than a handle."""
 INLINE_LIMIT_WIDE_CHARS = 200_000
-"""The same for a text that is not ASCII: Monty finds its n-th character by counting, so that going through 16 MB in
-chunks takes minutes. A handle that asks the host does it in a fraction of a second; `docs/monty.md` has the figures."""
+"""The same for text that is not ASCII: Monty finds the n-th character by counting, so reading 16 MB in chunks takes
+minutes. A handle that asks the host takes a fraction of a second; `docs/monty.md` has the figures."""
 
 
 async def _is_long(text: Context, limits: CellLimits) -> bool:
-    """Return whether a text is too long to be a `str` here; its characters may have to be counted."""
+    """Return whether a text is too long to be a `str` here; this may have to count its characters."""
     limit_chars = limits.inline_limit_chars
     if text.size_bytes <= min(limit_chars, INLINE_LIMIT_WIDE_CHARS):
         return False
@@ -61,14 +61,14 @@ async def _is_long(text: Context, limits: CellLimits) -> bool:
 class MontySandbox:
     """Runs cells in a worker process of pydantic-monty.
 
-    Starts in a millisecond, on every platform that the wheel supports, and needs no privileges. It is not all of
-    Python: what it lacks, and what would differ, is refused by name before a cell runs; see `notes`.
+    Starts in a millisecond, on every platform that the wheel supports, and needs no privileges. Monty is a subset of
+    Python: what it lacks or does differently is refused by name before a cell runs; see `notes`.
 
     Args:
-        type_check: Check each cell's names, arguments and methods before it runs; a cell that cannot be right is
-            not run, and the model is told why. Costs about a millisecond a cell. Cells over a context that is too
-            long to be a `str` are not checked. Off by default, since of 3,386 cells that CPython runs it refused
-            18: some that catch the very error, and some that give a name a value of another type.
+        type_check: Check each cell's names, arguments and methods before it runs; a cell with an error is not run, and
+            the model is told why. Costs about a millisecond per cell. Cells over a context that is too long to be a
+            `str` are not checked. Off by default, since of 3,386 cells that CPython runs it refused 18: some that catch
+            the very error, and some that rebind a name to a value of another type.
     """
 
     name = "monty"
@@ -89,7 +89,7 @@ class MontySandbox:
         self._launched: ThreadJob | None = None
 
     def launch(self) -> None:
-        """Begin to start a worker, because `start` will follow; `close` ends it where it does not."""
+        """Begin to start a worker ahead of `start`; `close` ends it if `start` does not follow."""
         if self._launched is None and self._repl is None and not self._closed:
             self._launched = ThreadJob(MontyWorker)
 
@@ -140,7 +140,7 @@ class MontySandbox:
                 value, value_repr = value_of(result, repl.as_shown)
         except (SandboxError, SandboxUnavailable):
             raise
-        except Exception as raised:  # noqa: BLE001 - whatever Monty raises, it is the cell's
+        except Exception as raised:  # noqa: BLE001 - whatever Monty raises is reported as the cell's error
             error = raised
         outcome = self._outcome(repl, printed, error)
         execution = Execution(
@@ -186,7 +186,7 @@ class MontySandbox:
 
     @property
     def warning(self) -> str | None:
-        """Why the kernel's walls are not around the worker as well, once started; None where they are."""
+        """Why the worker runs unconfined by the kernel, once started; None if it is confined."""
         why_not = _walls.why_none() if self._repl is not None else ""
         return f"the kernel's walls are not around monty's worker: {why_not}" if why_not else None
 
@@ -200,7 +200,7 @@ class MontySandbox:
             raise SandboxError("this sandbox is closed; open a new session")
 
     async def _open(self, *, is_rebuilt: bool = False) -> MontyRepl:
-        """Begin in a fresh worker, which replaces the earlier one."""
+        """Open a new worker, replacing the previous one."""
         assert self._setting is not None  # noqa: S101 - `start` set it
         if self._repl is not None:
             with anyio.CancelScope(shield=True):
@@ -211,13 +211,13 @@ class MontySandbox:
             await repl.open()
         except MontyError as error:
             raise SandboxUnavailable(f"monty's worker did not start: {error}") from error
-        if self._closed:  # meanwhile, and nobody else would end it
+        if self._closed:  # while it opened; nothing else would end it
             await repl.end()
             self._check_open()
         return repl
 
     async def _ready(self) -> MontyRepl:
-        """Return the worker, made again where the last one was lost with a task that was cancelled."""
+        """Return the worker, rebuilt if the last one was lost to the cancellation of a task."""
         self._check_open()
         assert self._repl is not None  # noqa: S101 - `start` made it
         if await self._repl.recovered():
@@ -230,7 +230,7 @@ class MontySandbox:
         return self._repl
 
     async def _driven(self, repl: MontyRepl, run: CellRun, printed: Printed, *, shows_variables: bool) -> Any:
-        """Run a cell to its end, answering what it asks; return the value of its last expression."""
+        """Run a cell to its end, answering its calls; return the value of its last expression."""
         source = run.source
         names = [*dict.fromkeys([*self._names, *source.names])] if shows_variables else None
         repl.enter(run, printed)
@@ -252,7 +252,7 @@ class MontySandbox:
             self._stopping = None
 
     def _note_cancelled(self, repl: MontyRepl, run: CellRun) -> None:
-        """Keep what a cell had done when its task was cancelled: it is there again if the session goes on."""
+        """Record what a cell had done when its task was cancelled, for when the session goes on."""
         if run.source.ends and not run.again:
             cut = run.cut(drop_last=False)
             if cut is not None:
@@ -261,7 +261,7 @@ class MontySandbox:
         repl.is_lost = True
 
     def _learn(self, source: CellSource) -> None:
-        """Note what a cell has bound."""
+        """Record what a cell has bound."""
         self._names.update(dict.fromkeys(source.names))
         self._known = self._known.and_then(source.binds)
 
@@ -285,7 +285,7 @@ class MontySandbox:
         return cell_error(error, outcome, repl.feeds, self._limits)
 
     async def _settled(self, repl: MontyRepl, run: CellRun, execution: Execution, error: Exception | None) -> Execution:
-        """Keep the cell's part in the history, and make the namespace good again."""
+        """Record the cell in the history, and restore the namespace."""
         outcome = execution.outcome
         self._check_open()
         if outcome in _WITH_A_WHOLE_HEAP and not repl.is_lost:
@@ -295,7 +295,7 @@ class MontySandbox:
             return replace(execution, restored=await repl.restore(run.source))
         cut = run.cut(drop_last=True)
         if repl.is_overdue and not repl.is_lost:
-            # It was stopped by an exception at a call, so that the heap is whole.
+            # An exception stopped it at a call, so the heap is intact.
             if cut is not None:
                 self._history.append(cut)
             self._learn(run.source)
@@ -304,17 +304,17 @@ class MontySandbox:
         return replace(execution, namespace="rebuilt" if rebuilt else "lost")
 
     async def _rebuild(self, partly: list[CellRun]) -> bool:
-        """Open a fresh worker and run the earlier cells again.
+        """Open a new worker and replay the earlier cells.
 
         Args:
-            partly: What a cell had run of itself when it ended at a limit, to run again as well.
+            partly: What the current cell had run when it reached a limit, to be replayed as well.
 
         Returns:
-            False where that failed, and the variables are lost.
+            False if that failed and the variables are lost.
         """
         before = self._history
         for runs in ([*before, *partly], before)[0 if partly else 1 :]:
-            self._history = [*runs]  # already now: should this be cancelled, it is begun anew with the next cell
+            self._history = [*runs]  # set now: if this is cancelled, the next cell starts it again
             if await self._ran_again(await self._open(is_rebuilt=True), runs):
                 return True
         self._history, self._names, self._known = [], {}, Known()
@@ -329,7 +329,7 @@ class MontySandbox:
                 await self._driven(repl, again, Printed(self._limits), shows_variables="SHOW_VARS" in run.source.code)
             except RLMError:
                 raise
-            except Exception as raised:  # noqa: BLE001 - as in the cell itself
+            except Exception as raised:  # noqa: BLE001 - as for the cell itself
                 error = raised
             self._learn(run.source)
             if error is not None and (repl.is_overdue or repl.is_lost or outcome_of(error) not in _WITH_A_WHOLE_HEAP):

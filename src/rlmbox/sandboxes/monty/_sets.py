@@ -1,4 +1,4 @@
-"""The places of a cell in which the order of a set of numbers comes about; see `modules/sets.monty`."""
+"""Rewrites that keep sets of numbers in CPython's iteration order; see `modules/sets.monty`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from rlmbox.sandboxes.monty._nodes import call, has_calls, own_name
 
 FEW = 4
-"""So many numbers are in the same order, however a set was filled with them."""
+"""Up to this size a set of numbers has the same order however it was built."""
 
 _OPERATORS: dict[type[ast.operator], str] = {ast.BitOr: "or", ast.BitAnd: "and", ast.BitXor: "xor", ast.Sub: "less"}
 _CHANGING = {"add": "m_add", "discard": "m_discard"}
@@ -20,11 +20,11 @@ _NO_ARGUMENTS = frozenset({"pop", "copy", "clear"})
 
 
 def names_in(tree: ast.AST, before: Collection[str] = ()) -> frozenset[str] | None:
-    """Return the names that a cell gives a set, as its form shows; None where it has to do with no set.
+    """Return the names that a cell binds to sets, judged by the form of the expressions; None if it uses no sets.
 
     Args:
         tree: The cell.
-        before: Names that earlier cells gave one.
+        before: Names that earlier cells bound to sets.
     """
     names: set[str] = {*before}
     has_one = False
@@ -52,7 +52,7 @@ def _assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 
 
 def is_set(node: ast.AST, names: Collection[str]) -> bool:
-    """Return whether the form of an expression shows that its value is a set."""
+    """Return whether the value of an expression is a set, judged by its form."""
     if isinstance(node, ast.Name):
         return node.id in names
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
@@ -65,7 +65,7 @@ def is_set(node: ast.AST, names: Collection[str]) -> bool:
 
 
 def operator(node: ast.BinOp, names: Collection[str] | None) -> str | None:
-    """Return our function for an operator between what may be sets; None where they are none."""
+    """Return our replacement of an operator on operands that may be sets; None if it needs none."""
     name = _OPERATORS.get(type(node.op))
     if name is None or any(isinstance(side, ast.Constant | ast.Dict) for side in (node.left, node.right)):
         return None
@@ -80,7 +80,7 @@ def _is_keys(node: ast.expr) -> bool:
 
 
 def in_place(node: ast.AugAssign, names: Collection[str] | None) -> ast.Assign | None:
-    """Return `s = in_or(s, other)` for `s |= other`; None for what is no operator of sets."""
+    """Return `s = in_or(s, other)` for `s |= other`; None if the operator is not one of sets."""
     name = _OPERATORS.get(type(node.op))
     if name is None or has_calls(node.target) or isinstance(node.value, ast.Constant):
         return None
@@ -92,12 +92,12 @@ def in_place(node: ast.AugAssign, names: Collection[str] | None) -> ast.Assign |
 
 
 def method(node: ast.Call, name: str, names: Collection[str] | None) -> str | None:
-    """Return our function for a method of what may be a set; None where it is left to Monty."""
+    """Return our replacement of a method that may be one of a set; None if Monty handles it."""
     if node.keywords or any(isinstance(one, ast.Starred) for one in node.args):
         return None
     if len(node.args) != (0 if name in _NO_ARGUMENTS else 1):
         return None
-    if name == "pop":  # of lists too, and often in loops that have to be quick
+    if name == "pop":  # lists have it too, often in loops that must be fast
         return "m_pop" if isinstance(node.func, ast.Attribute) and is_set(node.func.value, names or ()) else None
     if name in _CHANGING:
         return None if _is_text(node.args[0]) else _CHANGING[name]
@@ -111,7 +111,7 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def changes_one(statements: Collection[ast.stmt]) -> bool:
-    """Return whether something in statements may change a set in a way that its order waits for; see `settle`."""
+    """Return whether statements may change a set whose reordering is deferred; see `settle`."""
     return any(
         isinstance(node, ast.Name) and node.id in _CHANGES for statement in statements for node in ast.walk(statement)
     )

@@ -1,4 +1,4 @@
-"""Named tuples that a cell defines as a class: `class Point(NamedTuple): x: int` is `namedtuple('Point', 'x')`."""
+"""Named tuples defined as a class: `class Point(NamedTuple): x: int` becomes `namedtuple('Point', 'x')`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rlmbox.sandboxes.monty._nodes import call, placed
 
 
 def is_one(node: ast.AST, modules: Mapping[str, str]) -> TypeGuard[ast.ClassDef]:
-    """Return whether a statement is a class of fields alone whose base is `typing.NamedTuple`.
+    """Return whether a statement is a class of fields only, with the base `typing.NamedTuple`.
 
     Args:
         node: The statement.
-        modules: What imported names stand for.
+        modules: Targets of imported names.
     """
     if not isinstance(node, ast.ClassDef) or len(node.bases) != 1 or node.keywords or node.decorator_list:
         return False
@@ -22,7 +22,7 @@ def is_one(node: ast.AST, modules: Mapping[str, str]) -> TypeGuard[ast.ClassDef]
 
 
 def as_assignment(node: ast.ClassDef) -> ast.stmt:
-    """Return the statement that gives the class its name."""
+    """Return the assignment of the named tuple type to the name of the class."""
     fields = [one for one in node.body if isinstance(one, ast.AnnAssign)]
     names: list[ast.expr] = [ast.Constant(one.target.id) for one in fields if isinstance(one.target, ast.Name)]
     defaults = [one.value for one in fields if one.value is not None]
@@ -31,7 +31,7 @@ def as_assignment(node: ast.ClassDef) -> ast.stmt:
 
 
 def names_in(tree: ast.AST) -> Iterator[str]:
-    """Return the names that a cell gives the types of named tuples, as their form shows."""
+    """Iterate over the names that a cell binds to named tuple types, judged by the form of the statements."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and any(ast.unparse(one).endswith("NamedTuple") for one in node.bases):
             yield node.name
@@ -52,5 +52,5 @@ def _is_field(node: ast.stmt) -> bool:
 
 
 def _is_nothing(node: ast.stmt) -> bool:
-    """Return whether it is a docstring, an ellipsis or `pass`."""
+    """Return whether a statement is a docstring, an ellipsis or `pass`."""
     return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))

@@ -1,7 +1,7 @@
-"""Checking a cell's types before it runs: it may save a turn, and it is no wall.
+"""Type-checks a cell before it runs; this may save a turn, and is no security boundary.
 
-Monty's checker (ty) reads stubs of everything that is in the REPL. What it finds is told to the model instead of
-running the cell only where it cannot be a matter of taste: a name, an argument or a method that there is not.
+Monty's checker (ty) reads stubs of all names in the REPL. The cell is refused, and the model told why, only for what
+cannot work: a name, an argument or a method that does not exist.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _ALWAYS = (
     "import json, math, base64, binascii",
 )
 _THERE = frozenset({"json", "math", "base64", "binascii", "setattr", "UnicodeDecodeError", "UnicodeEncodeError"})
-"""Names that the checker does not know: it takes no imports from stubs, and its builtins lack some."""
+"""Names that the checker does not know: it ignores imports in stubs, and its builtins are incomplete."""
 MODULE_STUB = "from typing import Any\ndef __getattr__(name: str) -> Any: ...\n"
-"""The stub of an offered module: it has everything."""
+"""The stub of an offered module, which has every name."""
 
 
 @dataclass(frozen=True, slots=True)
 class TypeProblem:
-    """Something that the checker says of a cell.
+    """An error that the checker reports.
 
     Attributes:
         line: The line, from 1.
@@ -52,7 +52,7 @@ class TypeProblem:
 
 
 def stubs_of(host: Host, inputs: Iterable[str]) -> str:
-    """Write the stubs of what is in the REPL, for the checker.
+    """Return stubs of the names in the REPL.
 
     Args:
         host: The functions that code may call.
@@ -62,11 +62,11 @@ def stubs_of(host: Host, inputs: Iterable[str]) -> str:
 
 
 def findings(report: str, known: Collection[str], host: Host) -> Iterator[TypeProblem]:
-    """Pick what is certainly wrong from a checker's report.
+    """Filter a checker's report for errors that are certain.
 
     Args:
-        report: The report, one JSON object a line.
-        known: Names that cells have set; a cell that failed halfway has set some that the checker has not seen.
+        report: The report, one JSON object per line.
+        known: Names that cells have bound; a cell that failed halfway binds some that the checker has not seen.
         host: The functions that code may call.
     """
     own = (*(f"function `{name}`" for name in host if "." not in name), "bound method `Ctx.")
@@ -74,7 +74,7 @@ def findings(report: str, known: Collection[str], host: Host) -> Iterator[TypePr
         found = json.loads(line)
         rule, message = found["code"], found["message"]
         if "_rlm_" in message:
-            continue  # ours, which the checker does not know
+            continue  # one of our functions, which the checker does not know
         certain = (
             rule in _CERTAIN
             or (rule == "unresolved-reference" and message.split("`")[1] not in {*known, *_THERE})

@@ -1,9 +1,9 @@
-"""The kernel's walls around a worker of Monty, where they hold.
+"""Confines Monty's worker process by seccomp and Landlock, where the kernel supports them.
 
-Monty's interpreter reaches nothing by itself; these are for a fault in it. On Linux a worker is started by a small
-program that takes away new privileges, other programs, the network (a filter of system calls) and files (Landlock: only
-the interpreter and the libraries it needs can be read), and then becomes the worker. On x86_64 that is a program of
-nothing else (`_native`), elsewhere one in Python.
+Monty's interpreter has no access to the system; this is a second barrier in case of a bug in it. On Linux, a launcher
+drops new privileges, forbids other programs and the network (a seccomp filter) and files (Landlock: only the
+interpreter and the libraries it needs are readable), and then executes the worker. On x86_64 the launcher consists of
+those system calls alone (`_native`), elsewhere it is written in Python.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _failed = _proved = False
 
 _EXECUTE = 1
 _EXECVE = {"x86_64": (0xC000003E, 59), "aarch64": (0xC00000B7, 221)}
-# Where libraries are, what says which they are, and what a C library or Rust's asks of the system.
+# Libraries, the loader's cache, and what the C and Rust runtimes read.
 _READABLE = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/proc/self")
 _FOLDER_RIGHTS = 1 << 3
 
@@ -59,21 +59,21 @@ landlock.restrict({paths!r})
 calls.install_filter({program!r})
 os.execve({binary!r}, [{binary!r}, *sys.argv[1:]], {{}})
 """
-# Of a limit of one byte the kernel makes no core at all; with 0 it would feed one to a program that core_pattern names.
+# With a core limit of one byte the kernel writes no core; with 0 it would still pipe one to a core_pattern program.
 _CORE_BYTES = 1
 _NAMES = ("rlmbox.sandboxes.kernel._calls", "rlmbox.sandboxes.kernel._landlock")
 
 
 def launcher() -> str | None:
-    """Return the program that starts a worker; None for Monty's own, where there are no walls to be had."""
+    """Return the path of the launcher, or None to start Monty's worker directly, unconfined."""
     with _lock:
         return None if _failed else _written_launcher().program
 
 
 def give_up() -> bool:
-    """Note that a worker did not start behind the walls; return whether they are to be done without from now on.
+    """Record that a confined worker failed to start; return whether to continue without confinement.
 
-    Where a worker has started behind them before, they hold, and something else is wrong.
+    If a confined worker has started before, the failure has another cause.
     """
     global _failed
     with _lock:
@@ -84,21 +84,21 @@ def give_up() -> bool:
 
 
 def prove() -> None:
-    """Note that a worker has started as `launcher` said."""
+    """Record that a worker has started with the result of `launcher`."""
     global _proved
     with _lock:
         _proved = not _failed and _written_launcher().program is not None
 
 
 def why_none() -> str:
-    """Return why a worker starts without the walls; empty where it starts behind them."""
+    """Return why workers start without confinement; empty if they start with it."""
     with _lock:
         return "none starts behind them here" if _failed else _written_launcher().why_none
 
 
 @dataclass(frozen=True, slots=True)
 class _Launcher:
-    """The program that starts a worker behind the walls, or why none does."""
+    """The launcher of confined workers, or why there is none."""
 
     program: str | None = None
     why_none: str = ""
@@ -131,7 +131,7 @@ def _write_launcher(machine: str, binary: str) -> str:
     program = _with_execve(machine) + _seccomp.program(machine)
     worker = folder / "worker"
     if machine == _native.MACHINE:
-        import resource  # which Windows has not
+        import resource  # not on Windows
 
         core_bytes = _CORE_BYTES if resource.getrlimit(resource.RLIMIT_CORE)[1] else 0
         _write(worker, _native.launcher(binary, paths, program, core_bytes=core_bytes), 0o700)
@@ -141,9 +141,9 @@ def _write_launcher(machine: str, binary: str) -> str:
 
 
 def _write_script(folder: Path, worker: Path, *, binary: str, paths: Mapping[str, int], program: bytes) -> None:
-    """Write a launcher in Python, for machines that `_native` knows nothing of."""
+    """Write a launcher in Python, for machines that `_native` does not support."""
     code = folder / "code"
-    # Compiled here, since the launcher starts with every session.
+    # Compiled ahead, since the launcher starts with every session.
     sources = {name: inspect.getsource(importlib.import_module(name)) for name in _NAMES}
     _write(code, marshal.dumps({name: compile(text, name, "exec") for name, text in sources.items()}), 0o600)
     text = _PROGRAM.format(
@@ -168,12 +168,12 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 def _remove(folder: Path, pid: int) -> None:
-    if os.getpid() == pid:  # and not a process that was forked from it
+    if os.getpid() == pid:  # not in a process forked from it
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _binary() -> str | None:
-    """Return Monty's program, found as Monty finds it."""
+    """Return the path of Monty's executable, found as Monty finds it."""
     if from_environment := os.environ.get("MONTY_BIN"):
         return from_environment
     for folder in (Path(sysconfig.get_path("scripts")), Path(sys.executable).parent):
@@ -192,7 +192,7 @@ def _dynamic_loader(machine: str) -> str:
 def _with_execve(machine: str) -> bytes:
     """Return the part of a filter that allows execve, by which the launcher becomes the worker.
 
-    Afterwards too a program can be started only where Landlock lets it: Monty itself.
+    Landlock still limits what can be executed to Monty itself.
     """
     audit, number = _EXECVE[machine]
     load, equal, give, allow = 0x20, 0x15, 0x06, 0x7FFF0000

@@ -1,8 +1,7 @@
 """Worker processes of Monty: each serves one session and ends with it.
 
-A process that served a session keeps its memory, and what a fault in the interpreter left in it would be there for
-the next session. A new one starts in a few milliseconds, so none is used twice. None waits for use either: see
-decision 0110.
+A process keeps the memory of the session that it served, and what a bug in the interpreter left there would reach the
+next one. A new process starts in a few milliseconds, so none is reused, and none is kept in reserve: see decision 0110.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from rlmbox.sandboxes.monty import _walls
 
 
 class MontyWorker:
-    """A process of Monty, started at once.
+    """A Monty process, started on construction.
 
     Raises:
-        SandboxUnavailable: No process can be started here.
+        SandboxUnavailable: No process can be started.
     """
 
     def __init__(self) -> None:
@@ -32,10 +31,10 @@ class MontyWorker:
         self._pool = _started(_walls.launcher())
 
     def open(self, **options: Any) -> Any:
-        """Begin the session and return it; the options are those of `Monty.checkout`.
+        """Open the session and return it; the options are those of `Monty.checkout`.
 
         Raises:
-            SandboxUnavailable: The process does not run here.
+            SandboxUnavailable: The process does not run.
         """
         try:
             self._session = self._pool.checkout(**options).__enter__()
@@ -49,19 +48,19 @@ class MontyWorker:
         return self._session
 
     def kill(self) -> None:
-        """End the process at once; a call that is under way in another thread then fails."""
+        """Kill the process; a call in progress in another thread then fails."""
         pid = self.pid
-        # Its number cannot have been given away while the session, which would collect it, is open.
+        # The pid cannot have been reused while the session, which would reap the process, is open.
         if pid is not None and self._session is not None and not self._was_killed:
             self._was_killed = True
             with suppress(ProcessLookupError):
                 os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def end(self) -> None:
-        """End the process; no call may be under way."""
+        """End the process; no call may be in progress."""
         session, self._session = self._session, None
         self.kill()
-        with suppress(MontyError, RuntimeError):  # a killed process has nothing left to give back
+        with suppress(MontyError, RuntimeError):  # the process may have been killed
             if session is not None:
                 session.__exit__(None, None, None)
         with suppress(MontyError, RuntimeError):
@@ -69,7 +68,7 @@ class MontyWorker:
 
 
 _home: list[int] = []
-"""The process in which Monty's runtime was started; its threads are not in a fork of it."""
+"""The process in which Monty's runtime was started; a fork of it lacks the runtime's threads."""
 
 
 def _check_process() -> None:

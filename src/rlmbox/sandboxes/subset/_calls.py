@@ -21,13 +21,13 @@ _RAISED = {kind.__name__: kind for kind in (*CELL_EXCEPTIONS, *NAMED_EXCEPTIONS.
 
 
 class HostRequest:
-    """A call that the event loop is to make.
+    """A call for the event loop to make.
 
     Attributes:
         function: The function.
-        args: Its arguments by position.
-        kwargs: Its arguments by name.
-        answer: Where the answer goes: a pair of whether it worked, and the result or the exception.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        answer: Receives a pair of whether the call succeeded, and the result or the exception.
     """
 
     __slots__ = ("answer", "args", "function", "kwargs")
@@ -38,11 +38,11 @@ class HostRequest:
 
 
 class HostBridge:
-    """From the thread of a cell to the event loop.
+    """Passes calls from the thread of a cell to the event loop.
 
     Args:
-        loop: The loop on which the sandbox is used.
-        most_calls: Calls of the session that are answered.
+        loop: The event loop of the sandbox.
+        most_calls: Largest number of calls in the session.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, most_calls: int) -> None:
@@ -52,20 +52,20 @@ class HostBridge:
         self.meter: Meter | None = None
 
     def renewed(self) -> HostBridge:
-        """Return a bridge in place of this one, whose thread may still have something to say that nobody waits for."""
+        """Return a bridge that replaces this one, whose thread may still send events."""
         new = HostBridge(self._loop, self._most)
         new._left = self._left
         return new
 
     def send(self, event: object) -> None:
-        """Tell the event loop something, from any thread."""
+        """Put an event into the event loop's queue, from any thread."""
         try:
             self._loop.call_soon_threadsafe(self.events.put_nowait, event)
-        except RuntimeError:  # the loop was closed, so nobody waits for this cell any more
+        except RuntimeError:  # the loop is closed, so nothing waits for this cell any more
             raise Stopped("the session was ended", limit="wall clock") from None
 
     def call(self, function: HostFunction, *args: Any, **kwargs: Any) -> Any:
-        """Call a host function from a cell; its error is the cell's."""
+        """Call a host function from a cell; an exception becomes the cell's."""
         meter = self.meter
         if meter is None:
             raise Stopped("the session was ended", limit="wall clock")
@@ -82,7 +82,7 @@ class HostBridge:
                 found = self._awaited(HostRequest(function, given, named))
             else:
                 found = function.call(*given, **named)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+        except Exception as error:  # noqa: BLE001 - any exception is raised in the cell
             raise _raised(error) from None
         found = _json(meter, found, f"the result of {function.name}")
         meter.take(weigh(meter, found, as_text=True) * 2)
@@ -99,14 +99,14 @@ class HostBridge:
 
 
 def _referred(value: Any) -> Any:
-    """Return an argument with a reference in the place of what stands for a long text."""
+    """Return an argument with the handle of a long text replaced by a reference."""
     if value.__class__ is LongText:
         return {SLICE_KEY: [0, len(value)], OF_KEY: value.name}
     return [_referred(item) for item in value] if value.__class__ in (list, tuple) else value
 
 
 def _raised(error: Exception) -> BaseException:
-    """Return a host function's error as one of the cell."""
+    """Convert a host function's exception to one that a cell can catch."""
     kind = _RAISED.get(type(error).__name__)
     if kind is None or kind is not type(error) or issubclass(kind, UnicodeError):
         return RuntimeError(f"{type(error).__name__}: {error}"[:_MESSAGE_CHARS])
@@ -115,7 +115,7 @@ def _raised(error: Exception) -> BaseException:
 
 
 def _json(meter: Meter, value: Any, what: str, depth: int = 0) -> Any:
-    """Return a copy of a value that the host gave, with tuples as lists.
+    """Return a copy of a host function's result, with tuples as lists.
 
     Raises:
         TypeError: It is not a JSON value.
@@ -134,10 +134,10 @@ def _json(meter: Meter, value: Any, what: str, depth: int = 0) -> Any:
 
 
 def injected(bridge: HostBridge, host: Mapping[str, HostFunction]) -> dict[str, Any]:
-    """Return host functions as values of a cell; those with a dot in the name are methods of an object.
+    """Return host functions as values of a cell; those with a dot in the name become methods of an object.
 
     Args:
-        bridge: What calls them.
+        bridge: Makes the calls.
         host: The functions by name.
     """
     found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""From what a cell gave to an `Execution`."""
+"""Conversion of a cell's result to an `Execution`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OUTCOMES: dict[str, tuple[CellOutcome, str]] = {
 
 
 def encodable(text: str) -> str:
-    """Return a text that can be written as UTF-8."""
+    """Return a text that can be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -30,11 +30,11 @@ def encodable(text: str) -> str:
 
 
 def cell_error(session: SubsetSession, error: SubsetError) -> tuple[CellOutcome, CellError]:
-    """Return how a cell ended.
+    """Return the outcome and the error of a cell that failed.
 
     Args:
-        session: Its session.
-        error: Its error.
+        session: The cell's session.
+        error: Why it failed.
     """
     outcome, name = _OUTCOMES.get(error.limit, ("error", error.code))
     if error.code == "RecursionError":
@@ -48,7 +48,7 @@ def cell_error(session: SubsetSession, error: SubsetError) -> tuple[CellOutcome,
 
 
 def value_of(session: SubsetSession, value: Any) -> tuple[object, str | None]:
-    """Return the value of a last expression as JSON, and its bounded `repr`; None and None for None."""
+    """Return the JSON form and the bounded `repr` of the last expression's value; twice None for None."""
     if value is None:
         return None, None
     try:

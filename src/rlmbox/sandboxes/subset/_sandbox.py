@@ -1,7 +1,7 @@
 """`subset` as a sandbox: cells run in a thread of this process, in a language that can only compute.
 
-There is no process to be killed and nothing to be kept out: what a cell can reach is what `grammar` lists. Work is
-counted in steps, so that the same cells end in the same way on every machine. The clock is only for one that is stuck.
+There is no process to kill and nothing to keep out: a cell can reach only what `grammar` lists. Work is counted in
+steps, so that the same cells end alike on every machine. The clock only ends a cell that is stuck.
 """
 
 from __future__ import annotations
@@ -56,17 +56,17 @@ _CUT = "the cell before this one was cancelled and its variables are lost; this 
 
 
 class SubsetSandbox:
-    """Runs cells in a deterministic interpreter for a part of Python.
+    """Runs cells in a deterministic interpreter for a subset of Python.
 
     The same cells over the same context print the same, fail with the same error and take the same number of steps,
     wherever they run. A session starts in less than a millisecond, on every platform.
 
     Args:
-        profile: What cells may use: `wide`, or `strict` for the smallest language.
-        steps: Steps of a cell: one for each node of its syntax that is evaluated, and one for each 1,000 characters or
-            50 items of work that is done at once.
-        memory_bytes: Live data of the session, where `CellLimits.memory_bytes` is not less.
-        code_chars: Longest cell, where `CellLimits.code_bytes` is not less.
+        profile: The language: `wide`, or `strict` for the smallest one.
+        steps: Step limit of a cell: one for each syntax node that is evaluated, and one for each 1,000 characters or 50
+            items of a bulk operation.
+        memory_bytes: Limit of the session's live data; `CellLimits.memory_bytes` may lower it.
+        code_chars: Limit of a cell's length; `CellLimits.code_bytes` may lower it.
     """
 
     name = "subset"
@@ -105,15 +105,15 @@ class SubsetSandbox:
         seed: int = 0,
         inputs: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
-        """Make the namespace ready; see `Sandbox.start`.
+        """Prepare the namespace; see `Sandbox.start`.
 
         Args:
-            limits: What each cell may use.
+            limits: Limits of each cell.
             context: The text.
             host: The functions that code may call.
             query: The question.
-            seed: Of no effect: there is nothing random.
-            inputs: Further variables and their values.
+            seed: Ignored: there is no randomness.
+            inputs: Values of further variables.
         """
         refuse_tables(self.name, inputs)
         self._cell_limits = limits
@@ -137,7 +137,7 @@ class SubsetSandbox:
         self._session = self._new_session()
 
     async def _text_of(self, placed: _texts.NamedText) -> Any:
-        """Return what a text is in a cell: a `str`, or what stands for a long one."""
+        """Return the value of a text in a cell: a `str`, or the handle of a long one."""
         context = placed.text
         if not placed.is_handle:
             if context.size_bytes < 1 << 20:
@@ -194,7 +194,7 @@ class SubsetSandbox:
         return self._session
 
     async def _run(self, session: SubsetSession, prepared: CompiledCell) -> Execution:
-        """Run a cell in a thread and answer its calls meanwhile."""
+        """Run a cell in a thread and answer its calls."""
         bridge = self._bridge
         if bridge is None:
             raise SandboxError("this sandbox was not started")
@@ -219,7 +219,7 @@ class SubsetSandbox:
                     return self._ended(event)
                 await self._answer_call(event)
         except BaseException:
-            # Whoever waited has gone: the thread must not go on, and what it had begun is not to be trusted.
+            # Nothing waits for the cell any more: its thread must stop, and its variables cannot be trusted.
             session.meter.stop()
             if bridge.waiting is not None:
                 bridge.waiting.answer.put((False, RuntimeError("the session was ended")))
@@ -242,7 +242,7 @@ class SubsetSandbox:
         with anyio.CancelScope() as self._waiting:
             try:
                 answer = True, await request.function.call(*request.args, **request.kwargs)  # type: ignore[misc]
-            except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+            except Exception as error:  # noqa: BLE001 - any exception is raised in the cell
                 answer = False, error
         self._waiting = None
         if self._closed:
@@ -250,7 +250,7 @@ class SubsetSandbox:
         request.answer.put(answer)
 
     async def _too_late(self, session: SubsetSession, bridge: HostBridge) -> Execution:
-        """End a cell that ran too long by the clock; its variables are lost."""
+        """End a cell that reached its time limit; its variables are lost."""
         await self._stop(session, bridge)
         stdout, dropped = encodable(self._output.text()), self._output.dropped_chars
         self._bridge = bridge.renewed()
@@ -260,7 +260,7 @@ class SubsetSandbox:
         return Execution("timeout", stdout, "", dropped, error, namespace="lost")
 
     async def _interrupted(self, session: SubsetSession, bridge: HostBridge) -> Execution:
-        """End a cell that was interrupted; its variables are kept unless it is in one long call."""
+        """End a cell that was interrupted; its variables are kept unless it is inside one long call."""
         ended = await self._stop(session, bridge)
         stdout, dropped = encodable(self._output.text()), self._output.dropped_chars
         error = CellError("KeyboardInterrupt", "interrupted by the host", "KeyboardInterrupt: interrupted by the host")
@@ -272,7 +272,7 @@ class SubsetSandbox:
         return Execution("error", stdout, "", dropped, error, namespace="lost")
 
     async def _stop(self, session: SubsetSession, bridge: HostBridge) -> bool:
-        """Have the thread of a cell end; return whether it did: one in a long call ends after that."""
+        """Stop the thread of a cell; return whether it ended: inside one long call it only ends after that."""
         session.meter.stop()
         with anyio.move_on_after(_GRACE_S) as waiting:
             while (event := await bridge.events.get()) is _INTERRUPT or isinstance(event, HostRequest):
@@ -283,12 +283,12 @@ class SubsetSandbox:
         return not waiting.cancelled_caught
 
     def interrupt(self) -> bool:
-        """End the cell that runs; call it on the sandbox's event loop.
+        """Interrupt the running cell; call it on the sandbox's event loop.
 
-        The cell's variables are kept, unless it is in one long call; then its execution says that they are lost.
+        The cell's variables are kept, unless it is inside one long call; its execution then reports that they are lost.
 
         Returns:
-            False where the sandbox is closed.
+            False if the sandbox is closed.
         """
         if self._closed or self._bridge is None:
             return False
@@ -308,7 +308,7 @@ class SubsetSandbox:
         return Execution("ok", stdout, "", dropped, None, value, shown, restored=restored)
 
     def _restored(self, session: SubsetSession) -> tuple[str, ...]:
-        """Give the names of the REPL back that the cell has assigned; return them."""
+        """Unbind the REPL's own names that the cell has rebound, and return them."""
         own = {name.partition(".")[0] for name in self._host} | {"context", "P", "SHOW_VARS"}
         taken = tuple(sorted(own & session.variables.keys()))
         for name in taken:
@@ -330,18 +330,18 @@ class SubsetSandbox:
         """Return the variables as JSON; no cell may be running.
 
         Returns:
-            What `restore` takes; `lost` names those that could not be kept, each with the reason.
+            The argument of `restore`; `lost` maps the names of variables that could not be kept to the reason.
         """
         return snapshot(self._open_session())
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Put the variables of a snapshot into this session, which must have the same host functions.
+        """Restore the variables of a snapshot in this session, which must have the same host functions.
 
         Args:
             state: What `snapshot` returned.
 
         Raises:
-            SandboxError: It is no snapshot.
+            SandboxError: It is not a valid snapshot.
         """
         session = self._open_session()
         try:
@@ -353,7 +353,7 @@ class SubsetSandbox:
                 self._given[name] = now
 
     async def close(self) -> None:
-        """Free everything; see `Sandbox.close`."""
+        """Release everything; see `Sandbox.close`."""
         self._closed = True
         session, self._session = self._session, None
         if session is not None:
@@ -363,12 +363,12 @@ class SubsetSandbox:
 
 
 class _CpuClock:
-    """A clock that tells when a cell has run too long.
+    """Detects that a cell has run too long.
 
-    On a busy machine the time that counts is that of the thread, so that a cell is not ended for what others do.
+    Where it can, it counts the CPU time of the thread, so that a busy machine does not end a cell early.
 
     Args:
-        timeout_s: How long it may run.
+        timeout_s: The time limit.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -380,7 +380,7 @@ class _CpuClock:
         """Return the next event.
 
         Raises:
-            TimeoutError: It is time to look.
+            TimeoutError: It is time to call `is_over`.
         """
         began = time.monotonic()
         try:
@@ -390,7 +390,7 @@ class _CpuClock:
             self._ran_s += time.monotonic() - began
 
     def is_over(self, thread: threading.Thread) -> bool:
-        """Return whether the time is up; where it is not, sets when to look again."""
+        """Return whether the time limit is reached; if not, set when to check again."""
         if thread.ident is None or not hasattr(time, "pthread_getcpuclockid"):
             return True
         try:
@@ -403,11 +403,11 @@ class _CpuClock:
 
 
 def _work(bridge: HostBridge, session: SubsetSession, prepared: CompiledCell, finish: Any) -> None:
-    """Run a cell, in its thread."""
+    """Run a cell in its thread."""
     event: object
     try:
         event = finish(session.run(prepared))
-    except BaseException as error:  # noqa: BLE001 - it is raised where the cell is awaited
+    except BaseException as error:  # noqa: BLE001 - raised where the cell is awaited
         event = SandboxError(f"the interpreter failed with {type(error).__name__}: {error}")
-    with suppress(Stopped):  # nobody waits for it any more
+    with suppress(Stopped):  # nothing waits for it any more
         bridge.send(event)

@@ -31,7 +31,7 @@ TYPES: Mapping[str, type] = MappingProxyType(
         "Pattern": Pattern,
     }
 )
-"""Types whose values have methods, by the name that they have in the table."""
+"""Types whose values have methods, by their name in the table."""
 
 _STATIC = frozenset({"fromkeys", "maketrans", "fromhex"})
 _DATA = frozenset({"pattern"})
@@ -39,7 +39,7 @@ _DATA = frozenset({"pattern"})
 
 @cache
 def _tables(profile: SubsetProfile) -> Mapping[type, Mapping[str, Method]]:
-    """Return the methods of a profile by type."""
+    """Return the methods of a profile by type and name."""
     found: dict[type, Mapping[str, Method]] = {}
     for owner, names in members(profile, "method").items():
         if owner in TYPES:
@@ -50,7 +50,7 @@ def _tables(profile: SubsetProfile) -> Mapping[type, Mapping[str, Method]]:
 
 
 def method(meter: Meter, profile: SubsetProfile, value: Any, name: str) -> Method | None:
-    """Return a method of a value; None where that is not what the name stands for."""
+    """Return a method of a value, or None if the name is not that of a method."""
     table = _tables(profile).get(value.__class__)
     return table.get(name) if table is not None else None
 
@@ -59,8 +59,8 @@ def attribute(meter: Meter, profile: SubsetProfile, value: Any, name: str) -> An
     """Return an attribute of a value.
 
     Raises:
-        AttributeError: Python has no such attribute either.
-        Refusal: Python has one, but it is not in the language.
+        AttributeError: Python does not have it either.
+        Refusal: Python has it, but the language does not.
     """
     kind = value.__class__
     if kind is Module:
@@ -109,7 +109,7 @@ def _member(module: Module, name: str) -> Any:
 
 
 def _of_type(meter: Meter, profile: SubsetProfile, owner: TypeValue, name: str) -> Any:
-    """Return a method as a function of its value, such as `str.lower`."""
+    """Return a method as a function of its instance, such as `str.lower`."""
     kind = TYPES.get(owner.name)
     table = _tables(profile).get(kind) if kind else None
     if kind is None or table is None or name not in table:

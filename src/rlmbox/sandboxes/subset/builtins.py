@@ -1,4 +1,4 @@
-"""The functions and types that a cell has without defining them."""
+"""The builtin functions and types of a cell."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def builtins_for(profile: SubsetProfile, meter: Meter, write: Write) -> dict[str
 
     Args:
         profile: The profile.
-        meter: What counts the work.
-        write: What takes the output.
+        meter: Counts the work.
+        write: Receives the output.
     """
     names = accepted(profile, "builtin")
     found: dict[str, Any] = {
@@ -85,7 +85,7 @@ def _print(
     write("\n" if end is None else end)
 
 
-# ---- what looks at one value --------------------------------------------------------------------------------
+# ---- functions of one value -----------------------------------------------------------------------------------
 
 
 def _len(meter: Meter, value: Any, /) -> int:
@@ -140,7 +140,7 @@ def _isinstance(meter: Meter, value: Any, kinds: Any, /) -> bool:
     return found
 
 
-# ---- what goes through a collection -----------------------------------------------------------------------------
+# ---- functions of an iterable ---------------------------------------------------------------------------------
 
 
 def _sum(meter: Meter, items: Any, /, start: Any = 0) -> Any:
@@ -155,7 +155,7 @@ def _sum(meter: Meter, items: Any, /, start: Any = 0) -> Any:
         return meter.digits(sum(items, start))
     if _all_numbers(items, start):
         found = collect(meter, items)
-        if set(map(type, found)) <= {int, float, bool}:  # as Python adds them, which rounds once since 3.12
+        if set(map(type, found)) <= {int, float, bool}:  # added as Python does, which rounds once since 3.12
             return meter.digits(sum(found, start))
         items = found
     total, add = start, BINARY["Add"]
@@ -193,7 +193,7 @@ def _extreme(name: str, operator: str) -> Callable[..., Any]:
 def _empty_message(name: str) -> str:
     try:
         (max if name == "max" else min)(())
-    except ValueError as error:  # Python's versions say it differently
+    except ValueError as error:  # the message depends on Python's version
         return str(error)
     return ""
 

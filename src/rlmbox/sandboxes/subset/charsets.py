@@ -1,4 +1,4 @@
-"""Sets of characters as `re` folds them and as RE2 writes them."""
+"""Sets of characters: folded as by `re`, and written for RE2."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ASCII_SPACE: CodeRanges = ((0x09, 0x0D), (0x20, 0x20))
 
 
 def as_class(ranges: CodeRanges) -> str:
-    """Return a class of RE2."""
+    """Return a set of characters as an RE2 class."""
     if not ranges:
         return r"[^\x{0}-\x{10ffff}]"
     if ranges == ALL:
@@ -28,7 +28,7 @@ def as_class(ranges: CodeRanges) -> str:
 
 @lru_cache(maxsize=1)
 def _uppers() -> dict[int, tuple[int, ...]]:
-    """Return which characters a small one is the small form of."""
+    """Return the uppercase characters of each lowercase one."""
     found: dict[int, tuple[int, ...]] = {}
     for code in range(_LAST_CASED + 1):
         small = _sre.unicode_tolower(code)
@@ -38,7 +38,7 @@ def _uppers() -> dict[int, tuple[int, ...]]:
 
 
 def folded(ranges: CodeRanges) -> CodeRanges:
-    """Return what `re.IGNORECASE` makes of a set of characters; only the beginning of a long one is looked at."""
+    """Return a set of characters as folded by `re.IGNORECASE`; of a long range only the start is folded."""
     wanted: set[int] = set()
     for low, high in ranges:
         for code in range(low, min(high, low + _MOST_FOLDED) + 1):
@@ -47,14 +47,14 @@ def folded(ranges: CodeRanges) -> CodeRanges:
             wanted.update(_EXTRA_CASES.get(small, ()))
     uppers = _uppers()
     found = {code for small in wanted for code in (small, *uppers.get(small, ()))}
-    # A capital letter is found by its small form alone.
+    # An uppercase letter matches only through its lowercase form.
     found -= {code for code in found if _sre.unicode_tolower(code) not in wanted}
     long = [(low, high) for low, high in ranges if high - low > _MOST_FOLDED]
     return joined([*((code, code) for code in found), *long])
 
 
 def ascii_folded(ranges: CodeRanges) -> CodeRanges:
-    """Return what `re.IGNORECASE` with `re.ASCII` makes of a set of characters."""
+    """Return a set of characters as folded by `re.IGNORECASE` with `re.ASCII`."""
     letters: Sequence[tuple[int, int, int]] = ((0x41, 0x5A, 32), (0x61, 0x7A, -32))
     other = [
         (low + shift, high + shift)

@@ -1,4 +1,4 @@
-"""Checks of a cell before anything of it runs: its size, its nesting, and what the language does not have."""
+"""Checks of a cell before it runs: its size, its nesting, and constructs that the language lacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlmbox.sandboxes.subset.grammar import SubsetProfile, accepted, hint_of, is
 MAX_BRACKETS = 100
 MAX_DEPTH = 150
 _PROVIDED = frozenset({"re", "json", "math", "base64", "binascii", "zlib", "string", "collections"})
-# Long texts first; then what nests. An operator that stands before an operand nests, too.
+# Strings first, then brackets. A unary operator nests, too.
 _TOKENS = re.compile(
     r"""(?:[rRbBuUfF]{0,2})(?:\"\"\"(?:[^\\"]|\\.|"(?!""))*+\"\"\"|'''(?:[^\\']|\\.|'(?!''))*+'''"""
     r"""|"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')|\#[^\n]*+|([(\[{])|([)\]}])""",
@@ -24,15 +24,15 @@ _PREFIXES = re.compile(r"(?:(?:[-+~]|not\b|\blambda\b\s*:)\s*){100}")
 
 
 def parse(code: str, max_chars: int) -> ast.Module:
-    """Return the syntax tree of a cell.
+    """Parse a cell.
 
     Args:
         code: The cell.
-        max_chars: How long it may be.
+        max_chars: Length limit.
 
     Raises:
         LimitReached: It is too long or nested too deeply.
-        SyntaxError: It is no Python.
+        SyntaxError: It is not valid Python.
     """
     if len(code) > max_chars:
         raise LimitReached(
@@ -59,7 +59,7 @@ def _too_deep() -> LimitReached:
 
 
 def _check_nesting(code: str) -> None:
-    """Refuse code that is nested too deeply, before the parser sees it."""
+    """Refuse code that is nested too deeply for the parser."""
     if code.count("(") + code.count("[") + code.count("{") >= MAX_BRACKETS:
         depth = 0
         for token in _TOKENS.finditer(code):
@@ -71,15 +71,15 @@ def _check_nesting(code: str) -> None:
 
 
 def check(tree: ast.Module, profile: SubsetProfile, known: Collection[str]) -> None:
-    """Refuse what the language does not have.
+    """Refuse constructs that the language lacks.
 
     Args:
         tree: The cell.
         profile: The profile.
-        known: Names that the session has.
+        known: Names that the session defines.
 
     Raises:
-        Refusal: There is something that the profile does not have.
+        Refusal: The cell uses something that the profile lacks.
         LimitReached: It is nested too deeply.
     """
     _Checker(profile, {*known, *_bound(tree)}).check(tree)
@@ -164,7 +164,7 @@ _OPERATORS = {
 
 
 class _Checker:
-    """Goes through a tree."""
+    """Checks a syntax tree against a profile."""
 
     def __init__(self, profile: SubsetProfile, known: Collection[str]) -> None:
         self._profile = profile
@@ -180,7 +180,7 @@ class _Checker:
         return frozenset(name for kind in kinds for names in kind.values() for name in names)
 
     def check(self, tree: ast.AST) -> None:
-        """Check a tree."""
+        """Check a tree, outermost nodes first."""
         stack: list[tuple[ast.AST, int]] = [(tree, 0)]
         while stack:
             node, depth = stack.pop()
@@ -194,7 +194,7 @@ class _Checker:
             elif type(node).__name__ in _STATEMENTS:
                 self._need(_STATEMENTS[type(node).__name__])
             inner = [child for child in ast.iter_child_nodes(node) if not _is_annotation(node, child)]
-            # elif and the left side of an operator do not nest in what a person writes
+            # elif and the left side of an operator do not nest in the source text
             stack.extend((child, depth + (not _goes_on(node, child))) for child in reversed(inner))
 
     def _need(self, feature: str) -> None:
@@ -278,7 +278,7 @@ class _Checker:
     def _module(self, name: str) -> None:
         top = name.partition(".")[0]
         if name in _PROVIDED or (top and top not in sys.stdlib_module_names):
-            return  # one that does not exist anywhere is the error that it is in Python
+            return  # a module that does not exist fails as in Python
         known = ", ".join(sorted(_PROVIDED))
         raise forbidden_name(f"the module {name}", f"there are {known}, and `ctx` for the text", at=self._at)
 

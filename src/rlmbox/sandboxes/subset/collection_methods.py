@@ -1,4 +1,4 @@
-"""Methods of lists, tuples, mappings and sets, each counted before it makes anything."""
+"""Methods of lists, tuples, mappings and sets; each counts its work before doing it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _ENTRY_BYTES = 104
 
 
 def of_collection(kind: type, name: str) -> Method:
-    """Return a method of a list, tuple or mapping that needs no count.
+    """Return a method of a list, tuple or mapping that needs no counting.
 
     Args:
         kind: The type of the value.
-        name: The method's name.
+        name: Name of the method.
     """
     do = getattr(kind, name)
 
@@ -79,7 +79,7 @@ def _copy(meter: Meter, value: Any, /) -> Any:
 
 
 def _through(name: str) -> Method:
-    """Return a method that goes through all items once."""
+    """Return a method that iterates over all items once."""
 
     def run(meter: Meter, value: Any, /, *args: Any) -> Any:
         meter.go_through(len(value))
@@ -96,10 +96,10 @@ def ordered(meter: Meter, items: list[Any], key: Any, reverse: Any) -> list[Any]
     """Return items in order.
 
     Args:
-        meter: What counts the work.
+        meter: Counts the work.
         items: The items.
-        key: What is called for what to order each by, or None.
-        reverse: Whether the greatest comes first.
+        key: The key function, or None.
+        reverse: Whether to sort in descending order.
     """
     if reverse.__class__ not in (int, bool):
         raise TypeError(f"'{same_kind(reverse)}' object cannot be interpreted as an integer")
@@ -153,10 +153,10 @@ def _pop_key(meter: Meter, value: dict[Any, Any], /, *args: Any) -> Any:
 
 
 def pairs_of(meter: Meter, given: Any) -> Any:
-    """Return what a dictionary is made of, with nothing left to be computed.
+    """Return the pairs to build a dictionary from, with iterators consumed.
 
     Raises:
-        TypeError: An item is no pair.
+        TypeError: An item is not a pair.
     """
     if isinstance(given, dict):
         meter.make_items(len(given), _ENTRY_BYTES)
@@ -186,7 +186,7 @@ def _subtract(meter: Meter, value: Counter[Any], /, *args: Any, **kwargs: Any) -
 
 
 def counted_items(meter: Meter, given: Any) -> Any:
-    """Return what a `Counter` counts."""
+    """Return the items that a `Counter` counts, with iterators consumed."""
     if isinstance(given, dict):
         meter.make_items(len(given), _ENTRY_BYTES)
         return given
@@ -211,7 +211,7 @@ def _most_common(meter: Meter, value: Counter[Any], /, n: Any = None) -> Any:
     meter.go_through(len(value) * len(value).bit_length())
     if n is not None and n.__class__ not in (int, bool):
         raise TypeError(f"'{same_kind(n)}' object cannot be interpreted as an integer")
-    # In the order of counts, those first found first, as heapq orders them.
+    # Ordered by count, ties by first occurrence, as heapq orders them.
     found = sorted(value.items(), key=lambda pair: pair[1], reverse=True)
     return found if n is None else found[: max(0, n)]
 
@@ -224,7 +224,7 @@ def of_set(name: str) -> Method:
     """Return a method of a set.
 
     Args:
-        name: The method's name.
+        name: Name of the method.
     """
     do: Callable[..., Any] = _SETS[name]
 
@@ -287,7 +287,7 @@ def _set_add(meter: Meter, value: CellSet, item: Any) -> None:
 
 
 def _looked_up(meter: Meter, item: Any) -> Any:
-    """Return what is looked for in a set: a set stands for the frozen one that it is equal to."""
+    """Return the item to look up in a set: for a set the equal frozenset."""
     item = CellFrozenSet(item) if item.__class__ is CellSet else item
     check_hashable(meter, item)
     return item
@@ -295,7 +295,7 @@ def _looked_up(meter: Meter, item: Any) -> Any:
 
 def _set_discard(meter: Meter, value: CellSet, item: Any) -> None:
     item = _looked_up(meter, item)
-    if item in value.items:  # and not `pop(item, None)`, which hashes nothing where there are no items
+    if item in value.items:  # `pop(item, None)` would not hash the item if the set is empty
         del value.items[item]
 
 
@@ -350,7 +350,7 @@ _SETS: Mapping[str, Callable[..., Any]] = MappingProxyType(
 
 
 def collection_methods() -> dict[tuple[type, str], Method]:
-    """Return the methods of lists, tuples and mappings that do more than `of_collection` does for any."""
+    """Return the methods of lists, tuples and mappings that need more than `of_collection`."""
     from collections import defaultdict
 
     found: dict[tuple[type, str], Method] = {}

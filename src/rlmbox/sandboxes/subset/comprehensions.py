@@ -1,4 +1,4 @@
-"""From comprehensions and generator expressions to functions that evaluate them."""
+"""Compilation of comprehensions and generator expressions to functions that evaluate them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Comprehensions(Targets, Expressions):
         """Compile the loops.
 
         Returns:
-            What evaluates the first source in the scope around, and what goes through the loops with it.
+            A function that evaluates the first iterable in the enclosing scope, and one that runs the loops over it.
         """
         generators = node.generators
         first = self._source(generators[0].iter)
@@ -106,7 +106,7 @@ class Comprehensions(Targets, Expressions):
         return first, rows
 
     def _source(self, node: ast.expr) -> Compiled:
-        """Compile what is gone through; it becomes the value and an iterator over it."""
+        """Compile an iterable; it evaluates to the value and an iterator over it."""
         value, note, meter = self.expression(node), self.noting(node), self.meter
 
         def run(frame: Any) -> Any:
@@ -180,7 +180,7 @@ class Comprehensions(Targets, Expressions):
 
 
 class _OwnStop:
-    """Lets a `StopIteration` out of a comprehension as what it is; our loops are generators, Python's are not."""
+    """Lets a `StopIteration` leave a comprehension unchanged; our loops are generators, Python's are not."""
 
     def __enter__(self) -> None:
         pass
@@ -194,7 +194,7 @@ def iterator(meter: Any, value: Any) -> Iterator[Any]:
     """Return an iterator for a loop that counts its own steps.
 
     Raises:
-        TypeError: It cannot be gone through.
+        TypeError: The value is not iterable.
     """
     kind = value.__class__
     if kind is CellIterator:

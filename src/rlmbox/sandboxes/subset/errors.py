@@ -1,4 +1,4 @@
-"""Errors of a cell: Python's exceptions, which it may catch, and limits and refusals, which it may not."""
+"""Errors of a cell: Python's exceptions, which it can catch, and limits and refusals, which it cannot."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ NAMED_EXCEPTIONS: Mapping[str, type[BaseException]] = MappingProxyType(
         )
     }
 )
-"""The exception types that a cell can name, by name."""
+"""The exception types that a cell can use, by name."""
 
 _UNNAMED = (
     binascii.Error,
@@ -74,18 +74,18 @@ _UNNAMED = (
     MemoryError,
 )
 CELL_EXCEPTIONS = frozenset({*NAMED_EXCEPTIONS.values(), *_UNNAMED})
-"""The exact types that are a cell's own; any other would be a fault of the interpreter."""
+"""Types of exceptions that a cell may raise; any other type is a bug of the interpreter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A place in the calls that led to an error.
+    """A stack frame of an error.
 
     Attributes:
         source: Number of the cell, from 0.
-        line: Its line, from 1.
-        column: The character in the line, from 1.
-        function: Name of the function, `<module>` outside of any.
+        line: Line in the cell, from 1.
+        column: Character in the line, from 1.
+        function: Name of the function; `<module>` outside of any.
     """
 
     source: int
@@ -99,13 +99,13 @@ class SubsetError:
     """The failure of a cell.
 
     Attributes:
-        code: The exception's name, `ResourceLimitExceeded`, `ForbiddenSyntax` or `ForbiddenName`.
-        message: What it says.
-        line: The line of the cell, from 1; None where it is not known.
-        column: The character in that line, from 1.
-        hint: What could be written instead; empty where there is nothing to say.
+        code: Name of the exception, or `ResourceLimitExceeded`, `ForbiddenSyntax` or `ForbiddenName`.
+        message: The message.
+        line: Line in the cell, from 1; None if not known.
+        column: Character in the line, from 1.
+        hint: What to write instead; may be empty.
         limit: Name of the limit that was reached; empty for other errors.
-        frames: The calls that led to it, outermost first.
+        frames: The stack, outermost frame first.
     """
 
     code: str
@@ -117,7 +117,7 @@ class SubsetError:
     frames: tuple[Frame, ...] = field(default=(), repr=False)
 
     def as_json(self) -> dict[str, object]:
-        """Return the error as the service gives it."""
+        """Return the error in the form of the service's answers."""
         found: dict[str, object] = {
             "code": self.code,
             "message": self.message,
@@ -132,13 +132,13 @@ class SubsetError:
 
 
 class Uncatchable(BaseException):
-    """Ends a cell whatever it catches.
+    """Ends a cell, which cannot catch it.
 
     Attributes:
-        code: The code of the error.
-        message: What it says.
-        hint: What could be written instead.
-        limit: Name of the limit, for a limit.
+        code: Code of the error.
+        message: The message.
+        hint: What to write instead.
+        limit: Name of the limit, if one was reached.
     """
 
     code = RESOURCE
@@ -149,21 +149,21 @@ class Uncatchable(BaseException):
 
 
 class LimitReached(Uncatchable):
-    """A limit of the session was reached."""
+    """The session reached a limit."""
 
 
 class Stopped(Uncatchable):
-    """The host ended the cell: its wall clock ran out, or the session was closed."""
+    """The host ended the cell: it reached its time limit, or the session was closed."""
 
 
 class Refusal(Uncatchable):
-    """The language does not have something.
+    """The cell uses something that the language lacks.
 
     Args:
         code: `ForbiddenSyntax` or `ForbiddenName`.
-        message: What it says.
-        hint: What could be written instead.
-        at: Line and column, both from 1, where they are known already.
+        message: The message.
+        hint: What to write instead.
+        at: Line and column, both from 1, if already known.
     """
 
     def __init__(self, code: str, message: str, *, hint: str = "", at: tuple[int, int] | None = None) -> None:
@@ -172,12 +172,12 @@ class Refusal(Uncatchable):
 
 
 def forbidden_name(name: str, hint: str = "", *, at: tuple[int, int] | None = None) -> Refusal:
-    """Return the error for a name or attribute that is not reachable."""
+    """Return the error for a name or attribute that is not available."""
     return Refusal(FORBIDDEN_NAME, f"{name} is not available in this REPL", hint=hint, at=at)
 
 
 def forbidden_syntax(what: str, hint: str = "", *, at: tuple[int, int] | None = None) -> Refusal:
-    """Return the error for a construct that the language does not have."""
+    """Return the error for a construct that the language lacks."""
     return Refusal(FORBIDDEN_SYNTAX, f"{what} is not available in this REPL", hint=hint, at=at)
 
 
@@ -185,7 +185,7 @@ _TRACE = "_rlm_trace"
 
 
 def note_place(error: BaseException, depth: int, frame: Frame) -> None:
-    """Remember where an exception passed through, once for each depth of calls."""
+    """Record a frame that an exception passed through, once per call depth."""
     trace: dict[int, Frame] | None = error.__dict__.get(_TRACE)
     if trace is None:
         trace = {}
@@ -194,28 +194,28 @@ def note_place(error: BaseException, depth: int, frame: Frame) -> None:
 
 
 def forget_place(error: BaseException) -> None:
-    """Drop what is remembered of an exception, also the interpreter's own frames."""
+    """Drop the recorded frames of an exception, and the interpreter's own."""
     error.__dict__.pop(_TRACE, None)
     release(error)
 
 
 def release(error: BaseException) -> None:
-    """Let go of the interpreter's frames, which would keep values alive unseen."""
+    """Drop references to the interpreter's frames, which would keep values alive uncounted."""
     error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
 def frames_of(error: BaseException) -> tuple[Frame, ...]:
-    """Return where an exception passed through, outermost first."""
+    """Return the frames that an exception passed through, outermost first."""
     trace: dict[int, Frame] = error.__dict__.get(_TRACE) or {}
     return tuple(trace[depth] for depth in sorted(trace))
 
 
 def describe(error: BaseException, message: str) -> SubsetError:
-    """Return an exception as data.
+    """Convert an exception to a `SubsetError`.
 
     Args:
-        error: What ended the cell.
-        message: What it says, bounded.
+        error: The exception that ended the cell.
+        message: Its message, bounded.
     """
     frames = frames_of(error)
     line, column = (frames[0].line, frames[0].column) if frames else (None, None)

@@ -1,4 +1,4 @@
-"""A session: cells that run one after the other over the same variables."""
+"""A session, which runs cells one after the other over the same variables."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from rlmbox.sandboxes.subset.values import Function, show, text
 
 _HOST_DEPTH = 12_000
 MESSAGE_CHARS = 20_000
-"""Characters of a message or a value's `repr` that are kept."""
+"""Longest message or `repr` of a value that is kept whole."""
 
 
 class Compiler(Statements):
-    """Compiles a cell into a function that runs it."""
+    """Compiles a cell to a function that runs it."""
 
     handling: list[BaseException]
 
@@ -48,7 +48,7 @@ class Compiler(Statements):
         """Compile a cell.
 
         Returns:
-            What runs its statements, and what evaluates its last bare expression; None for what it does not have.
+            A function that runs its statements and one that evaluates its last bare expression; None for each it lacks.
         """
         body, last = tree.body, None
         if body and isinstance(body[-1], ast.Expr):
@@ -60,13 +60,13 @@ class Compiler(Statements):
 
 @dataclass(frozen=True, slots=True)
 class CompiledCell:
-    """A cell that was read.
+    """A compiled cell.
 
     Attributes:
-        code: The cell.
-        body: What runs its statements.
-        last: What evaluates its last bare expression.
-        error: Why it is not run at all.
+        code: The source.
+        body: Runs its statements.
+        last: Evaluates its last bare expression.
+        error: Why it cannot run, or None.
     """
 
     code: str
@@ -80,9 +80,9 @@ class CellResult:
     """The outcome of a cell.
 
     Attributes:
-        error: How it failed; None for one that did not.
-        value: The value of its last bare expression; None without one.
-        steps: Steps that it took.
+        error: How it failed, or None.
+        value: Value of its last bare expression; None without one.
+        steps: Number of steps it took.
     """
 
     error: SubsetError | None
@@ -91,13 +91,13 @@ class CellResult:
 
 
 class SubsetSession:
-    """Variables, and what runs cells over them.
+    """The variables of a session, with an interpreter that runs cells over them.
 
     Args:
-        profile: What the cells may use.
-        limits: How much they may use.
-        write: What takes their output.
-        injected: What there is besides the builtins and modules, such as `context`.
+        profile: The language of the cells.
+        limits: Their limits.
+        write: Receives their output.
+        injected: Names besides the builtins and modules, such as `context`.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class SubsetSession:
         self.bind(injected)
 
     def bind(self, injected: Mapping[str, Any]) -> None:
-        """Put names beside the builtins; what a cell assigns to them is its own."""
+        """Add names to the builtins; a cell that assigns to one creates a variable of its own."""
         self.builtins.update(injected)
         self.meter.ignored = {id(value) for value in self.builtins.values()} | {id(self.variables)}
 
@@ -123,7 +123,7 @@ class SubsetSession:
         return [*self.variables.values()]
 
     def prepare(self, code: str) -> CompiledCell:
-        """Read a cell, and refuse what the language does not have; nothing of it runs."""
+        """Compile a cell, or record why it is refused, without running any of it."""
         source = len(self.sources)
         self.sources.append(code)
         try:
@@ -147,8 +147,8 @@ class SubsetSession:
         """Return a compiler for the functions of a cell of another session, and the cell's tree.
 
         Raises:
-            SyntaxError: It is no Python.
-            ValueError: It has what the language does not have.
+            SyntaxError: It is not valid Python.
+            ValueError: It uses something that the language lacks.
         """
         try:
             with _quiet():
@@ -160,7 +160,7 @@ class SubsetSession:
         return Compiler(self.meter, self.variables, self.builtins, self.profile, len(self.sources) - 1), tree
 
     def run(self, prepared: CompiledCell) -> CellResult:
-        """Run a cell; whatever it does is data."""
+        """Run a cell; every failure is reported in the result."""
         if prepared.error is not None:
             return CellResult(prepared.error, None, 0)
         meter = self.meter
@@ -174,7 +174,7 @@ class SubsetSession:
                     value = prepared.last(None)
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the cell's
+        except BaseException as error:  # noqa: BLE001 - any exception is the cell's
             steps = meter.steps
             return CellResult(self._described(error), None, steps)
         finally:
@@ -206,13 +206,13 @@ class SubsetSession:
         """Return the `repr` of a value, for the host; the cell is charged for it.
 
         Raises:
-            Uncatchable: It takes too much.
+            Uncatchable: It exceeds a limit.
         """
         with _HeadRoom():
             return show(self.meter, value)
 
     def traceback(self, error: SubsetError) -> str:
-        """Return a traceback as Python prints it."""
+        """Return a traceback in Python's format."""
         last = f"{error.code}: {error.message}" if error.message else error.code
         if not error.frames:
             return last
@@ -233,12 +233,12 @@ class SubsetSession:
 
 
 def _names_in(tree: ast.Module) -> Iterable[str]:
-    """Return names that a cell reads; those that begin with two underscores stay out of reach."""
+    """Return the names that a cell reads, except those that start with two underscores."""
     return (node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not node.id.startswith("__"))
 
 
 def _folded(frames: tuple[Frame, ...]) -> list[tuple[int, Frame | None]]:
-    """Leave out the middle of many frames."""
+    """Replace the middle of a long traceback by a count."""
     if len(frames) <= 12:
         return [(0, frame) for frame in frames]
     ends = [(0, frame) for frame in frames]
@@ -251,8 +251,8 @@ def _syntax_error(error: SyntaxError, source: int) -> SubsetError:
     return SubsetError(type(error).__name__, str(error.msg), line, column or None, "", "", frames)
 
 
-class _quiet:  # noqa: N801 - it is used like a function
-    """Keeps warnings about a cell's escapes away from our user."""
+class _quiet:  # noqa: N801 - used like a function
+    """Suppresses warnings about the escapes in a cell."""
 
     def __init__(self) -> None:
         self._catching = warnings.catch_warnings()
@@ -266,9 +266,9 @@ class _quiet:  # noqa: N801 - it is used like a function
 
 
 class _HeadRoom:
-    """Lets the interpreter nest deeply enough for the calls that a cell may nest, while a cell runs.
+    """Raises Python's recursion limit while a cell runs.
 
-    A call of a cell is several of Python's, of which the host may not allow enough.
+    One call in a cell takes several of Python's, more than the host's limit may allow.
     """
 
     _lock = threading.Lock()

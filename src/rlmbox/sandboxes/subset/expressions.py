@@ -1,7 +1,7 @@
-"""From expressions to functions that evaluate them.
+"""Compilation of expressions to functions that evaluate them.
 
-Each node becomes a Python function that takes the variables of the function it is in. Steps are counted for a whole
-statement at once, and for what may not be evaluated, or more than once, where it is.
+Each node becomes a Python function that takes the variables of the enclosing function. Steps are counted for a whole
+statement at once; parts that may be skipped or repeated count their own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rlmbox.sandboxes.subset.scopes import NameScope
 from rlmbox.sandboxes.subset.values import CellSet, Function, check_hashable, collect, weigh
 
 Compiled = Callable[[Any], Any]
-"""Evaluates a node, given the variables of its function; key 0 holds those of the function around it."""
+"""Evaluates a node, given the local variables; key 0 holds those of the enclosing function."""
 
 _ENTRY_BYTES = 104
 _SIMPLE = (ast.Name, ast.Constant)
@@ -31,9 +31,9 @@ class Expressions:
     """Compiles expressions.
 
     Args:
-        meter: What counts the steps.
+        meter: Counts the steps.
         variables: The session's variables.
-        builtins: Functions and modules that are there without being defined.
+        builtins: The predefined functions and modules.
         profile: The profile.
         source: Number of the cell.
     """
@@ -46,7 +46,7 @@ class Expressions:
         self.scope = NameScope()
         self.cost = 0
 
-    # ---- what all share ---------------------------------------------------------------------------------------
+    # ---- common parts -----------------------------------------------------------------------------------------
 
     def expression(self, node: ast.expr) -> Compiled:
         """Compile an expression; its steps are added to `cost`."""
@@ -55,7 +55,7 @@ class Expressions:
         return found
 
     def charged(self, compile_it: Callable[[], Compiled]) -> Compiled:
-        """Compile what may not be evaluated, or more than once: it counts its steps itself."""
+        """Compile code that may be skipped or repeated, to count its own steps."""
         before, self.cost = self.cost, 0
         run = compile_it()
         cost, self.cost = self.cost, before
@@ -70,11 +70,11 @@ class Expressions:
         return counting
 
     def lazily(self, node: ast.expr) -> Compiled:
-        """Compile an expression that may not be evaluated."""
+        """Compile an expression that may be skipped."""
         return self.charged(lambda: self.expression(node))
 
     def noting(self, node: ast.expr | ast.stmt | ast.ExceptHandler) -> Callable[[BaseException], None]:
-        """Return what remembers where an exception passed through."""
+        """Return a function that records the node's frame in an exception."""
         place = Frame(self.source, node.lineno, node.col_offset + 1, self.scope.function)
         meter = self.meter
 
@@ -84,7 +84,7 @@ class Expressions:
         return note
 
     def placed(self, run: Compiled, node: ast.expr | ast.stmt) -> Compiled:
-        """Return what runs it, and remembers where an exception passed through."""
+        """Wrap a compiled node to record its frame in an exception."""
         note = self.noting(node)
 
         def placed(frame: Any) -> Any:
@@ -417,7 +417,7 @@ class Expressions:
             found: list[str] = []
             held.append(found)
             for part in parts:
-                found.append(part(frame))  # noqa: PERF401 - what is there already has to be seen meanwhile
+                found.append(part(frame))  # noqa: PERF401 - the parts so far have to be counted meanwhile
             held.pop()
             size = sum(map(len, found))
             meter.make_text(size, size > 1_000 and not all(part.isascii() for part in found))

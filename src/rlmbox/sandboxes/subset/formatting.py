@@ -1,4 +1,4 @@
-"""Formatting: what `format`, f-strings and `%` make, with widths looked at before anything is made."""
+"""Formatting by `format`, f-strings and `%`, with widths checked before anything is built."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rlmbox.sandboxes.subset.values import SCALARS, same_kind, show, text, weigh
 _DIGITS = re.compile(r"\d+")
 _PERCENT = re.compile(r"%(\([^)]*\))?[-#0 +]*(\*|\d+)?(?:\.(\*|\d+)?)?[hlL]?(.)?", re.DOTALL)
 _MAX_NUMBER_CHARS = 12
-_NUMBER_CHARS = 400  # the longest that a float becomes of itself
+_NUMBER_CHARS = 400  # the longest text of a float formatted without a width
 
 
 def convert(meter: Meter, value: Any, conversion: str | None) -> Any:
-    """Return a value after `!r`, `!s` or `!a`."""
+    """Return a value converted by `!r`, `!s` or `!a`."""
     if conversion is None:
         return value
     if conversion == "s":
@@ -58,7 +58,7 @@ def braces(meter: Meter, template: str, args: Sequence[Any], kwargs: Mapping[str
     """Return `template.format(*args, **kwargs)`.
 
     Raises:
-        Refusal: A field goes into a value, as `{0.name}` or `{0[key]}` do.
+        Refusal: A field accesses an attribute or item, as `{0.name}` and `{0[key]}` do.
     """
     return _Braces(meter, args, kwargs).filled(template, 2)
 

@@ -1,4 +1,4 @@
-"""From `def` and `lambda` to functions, and from the arguments of a call to their variables."""
+"""Compilation of `def` and `lambda`, and binding of the arguments of calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlmbox.sandboxes.subset.scopes import of_function
 from rlmbox.sandboxes.subset.values import Function
 
 Body = Callable[[Any], Any]
-"""Runs the body of a function and gives what it returns."""
+"""Runs the body of a function and returns its result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class Parameters:
     """The parameters of a function.
 
     Attributes:
-        name: The function's name.
-        positional: Names of those that can be given by position.
-        positional_only: How many of them cannot be given by name.
-        keyword_only: Names of those that can only be given by name.
+        name: Name of the function.
+        positional: Names of parameters that can be passed by position.
+        positional_only: Number of those that cannot be passed by name.
+        keyword_only: Names of parameters that can only be passed by name.
         rest: Name of `*args`, or None.
         named_rest: Name of `**kwargs`, or None.
     """
@@ -38,16 +38,16 @@ class Parameters:
 
     @property
     def is_plain(self) -> bool:
-        """True if there are only parameters that can be given by position."""
+        """True if all parameters can be passed by position."""
         return not self.keyword_only and self.rest is None and self.named_rest is None
 
     def bound(
         self, args: list[Any] | tuple[Any, ...], kwargs: Mapping[str, Any], defaults: Mapping[str, Any]
     ) -> dict[Any, Any]:
-        """Return the variables of a call.
+        """Bind arguments to the parameters and return the local variables.
 
         Raises:
-            TypeError: The arguments do not fit.
+            TypeError: The arguments do not match the parameters.
         """
         found: dict[Any, Any] = dict(zip(self.positional, args, strict=False))
         if self.rest is not None:
@@ -103,7 +103,7 @@ def _listed(names: list[str]) -> str:
 
 
 def parameters_of(name: str, arguments: ast.arguments) -> Parameters:
-    """Return what a function takes."""
+    """Return the parameters of a function."""
     return Parameters(
         name,
         tuple(arg.arg for arg in (*arguments.posonlyargs, *arguments.args)),
@@ -121,7 +121,7 @@ class Functions(Comprehensions):
         return self.function(node)
 
     def function(self, node: ast.FunctionDef | ast.Lambda) -> Compiled:
-        """Compile a function; what is returned makes it, when its definition is reached."""
+        """Compile a function definition; the result creates the function when the definition is executed."""
         defaults = self._defaults(node.args)
         module_level, meter = self.scope.outer is None, self.meter
         name, maker = self.maker_of(node)
@@ -139,7 +139,7 @@ class Functions(Comprehensions):
         """Compile the body of a function.
 
         Returns:
-            Its name, and what makes it of the variables around it and its defaults.
+            Its name, and a function that creates it from the enclosing variables and the defaults.
         """
         name = node.name if isinstance(node, ast.FunctionDef) else "<lambda>"
         before, outer = self.cost, self.scope
@@ -151,7 +151,7 @@ class Functions(Comprehensions):
         return name, _maker(self.meter, parameters_of(name, node.args), body)
 
     def body_of(self, node: ast.FunctionDef | ast.Lambda) -> Body:
-        """Compile what a function does."""
+        """Compile the statements or the expression of a function."""
         raise NotImplementedError
 
     def _defaults(self, arguments: ast.arguments) -> Callable[[Any], dict[str, Any]]:
@@ -177,7 +177,7 @@ def _maker(meter: Any, parameters: Parameters, body: Body) -> Callable[[Any, dic
     def make(closure: Any, defaults: dict[str, Any]) -> Callable[..., Any]:
         def run(args: Any, kwargs: Any) -> Any:
             if plain and not kwargs and len(args) == count:
-                frame: dict[Any, Any] = dict(zip(names, args))  # noqa: B905 - a strict one takes twice as long
+                frame: dict[Any, Any] = dict(zip(names, args))  # noqa: B905 - strict takes twice as long
             else:
                 frame = parameters.bound(args, kwargs, defaults)
             frame[0] = closure

@@ -1,7 +1,7 @@
-"""The constructs that the language has and does not have, as one table.
+"""The constructs that the language accepts and refuses, as one table.
 
-The interpreter looks everything up here, `rlmbox subset --spec` prints it, the documentation includes it and the tests
-go through it.
+The interpreter consults it, `rlmbox subset --spec` prints it, the documentation includes it and the tests iterate over
+it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class GrammarRow:
     """A construct or a name.
 
     Attributes:
-        kind: What it is.
+        kind: Its kind.
         name: Its name; `str.strip` is the method `strip` of `str`, `re.search` a member of the module `re`.
-        profiles: Where it is accepted; nowhere for what is refused.
-        example: How it looks; for what is refused, a cell that is refused.
-        hint: What could be written instead where it is refused.
+        profiles: The profiles that accept it; empty if it is refused.
+        example: How it is used; for a refused construct, a cell that is refused.
+        hint: What to write instead of a refused construct.
     """
 
     kind: ConstructKind
@@ -334,20 +334,20 @@ def _rows() -> Iterator[GrammarRow]:
 
 @cache
 def table() -> tuple[GrammarRow, ...]:
-    """Return all rows, those of a kind together."""
+    """Return all rows, grouped by kind."""
     order = {kind: place for place, kind in enumerate(ConstructKind.__args__)}  # type: ignore[attr-defined]
     return tuple(sorted(_rows(), key=lambda row: order[row.kind]))
 
 
 @cache
 def accepted(profile: SubsetProfile, kind: ConstructKind) -> frozenset[str]:
-    """Return the names of what a profile accepts of a kind."""
+    """Return the names of a kind that a profile accepts."""
     return frozenset(row.name for row in table() if row.kind == kind and profile in row.profiles)
 
 
 @cache
 def members(profile: SubsetProfile, kind: ConstructKind) -> Mapping[str, frozenset[str]]:
-    """Return the names after the dot by the name before it, for methods or modules."""
+    """Return the member names of methods or modules, by the name before the dot."""
     found: dict[str, set[str]] = {}
     for name in accepted(profile, kind):
         owner, _, member = name.partition(".")
@@ -361,7 +361,7 @@ def _hints() -> Mapping[str, str]:
 
 
 def hint_of(name: str) -> str:
-    """Return what could be written instead of a construct or a name that is refused."""
+    """Return what to write instead of a refused construct or name."""
     found = _hints().get(name)
     if found is not None:
         return found
@@ -369,12 +369,12 @@ def hint_of(name: str) -> str:
 
 
 def is_dunder(name: str) -> bool:
-    """Return whether a name begins with two underscores."""
+    """Return whether a name starts with two underscores."""
     return name.startswith("__")
 
 
 def is_refused_name(name: str) -> bool:
-    """Return whether a name is one of Python's that the language does not have."""
+    """Return whether a name is one of Python's that the language refuses."""
     return is_dunder(name) or name in _refused_names()
 
 
@@ -384,10 +384,10 @@ def _refused_names() -> frozenset[str]:
 
 
 def as_text(rows: Iterable[GrammarRow]) -> str:
-    """Return the table as text, one section for each kind.
+    """Format the table as text, one section per kind.
 
     Args:
-        rows: Which rows.
+        rows: The rows to include.
     """
     sections: dict[str, list[GrammarRow]] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""The JSON form of a value that leaves a cell, by the one rule that holds in every sandbox."""
+"""The JSON form of a value that leaves a cell, as defined for all sandboxes."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.sandboxes.worker._worker import utf8
 
 MAX_LEVELS = 50
-"""Most containers within one another."""
+"""Deepest nesting of containers."""
 
 _SEQUENCES: frozenset[Any] = frozenset({list, tuple, range, *DictView})
 _VALUE_BYTES = 8
 
 
 def argument_form(meter: Meter, value: Any, what: str) -> Any:
-    """Return the form of an argument of a host function, which consumes iterators as any function does.
+    """Return the JSON form of an argument of a host function; iterators are consumed, as by any function.
 
     Args:
         meter: Counts the work.
         value: The argument.
-        what: Names it in an error.
+        what: Its name in an error.
 
     Raises:
-        TypeError: It is or holds something without a form, such as a function, or is nested too deeply.
+        TypeError: It contains something without a JSON form, such as a function, or is nested too deeply.
     """
     if value is None or value.__class__ in (bool, int):
         return value
@@ -46,21 +46,21 @@ def argument_form(meter: Meter, value: Any, what: str) -> Any:
 
 
 def shown_form(meter: Meter, value: Any) -> Any:
-    """Return the form of a value that is shown, which stays as it is: an iterator, or a function, is its `repr`.
+    """Return the JSON form of a displayed value; iterators and functions are replaced by their `repr`.
 
     Args:
         meter: Counts the work.
         value: The value.
 
     Raises:
-        TypeError: It is nested too deeply, or holds a text that is too long to leave.
+        TypeError: It is nested too deeply, or contains a text that is too long to leave.
     """
     weigh(meter, value, as_text=True)
     return to_json(_Copying(meter, "the value", consumes=False).copy(value, 0))
 
 
 class _Copying:
-    """Copies values with Python's own in the place of what only cells have."""
+    """Copies values, converting the types of cells to Python's own."""
 
     def __init__(self, meter: Meter, what: str, *, consumes: bool) -> None:
         self._meter, self._what, self._consumes = meter, what, consumes
@@ -94,12 +94,12 @@ class _Copying:
 
 
 def _whole(value: Any) -> Any:
-    """Return a scalar, of a text without halves of characters."""
+    """Return a scalar, with lone surrogates of a string replaced."""
     return utf8(value).decode() if value.__class__ is str and not value.isascii() else value
 
 
 def _hashable(value: Any) -> Any:
-    """Return an item of a set, or a key, as Python's own."""
+    """Convert an item of a set, or a key, to Python's own types."""
     if value.__class__ is tuple:
         return tuple(map(_hashable, value))
     return frozenset(map(_hashable, value.items)) if value.__class__ is CellFrozenSet else _whole(value)

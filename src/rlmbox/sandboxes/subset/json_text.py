@@ -1,4 +1,4 @@
-"""`json.loads` and `json.dumps` of a cell: Python's own, once it is known how much they would make."""
+"""`json.loads` and `json.dumps` of a cell: Python's own, after the size of the result is bounded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def loads(
     object_hook: Any = None,
     strict: Any = True,
 ) -> Any:
-    """Return the value of a JSON text."""
+    """Parse a JSON text."""
     if s.__class__ is LongText:
         raise needs_whole("json.loads", s)
     if s.__class__ not in (str, bytes):
@@ -68,7 +68,7 @@ def dumps(
     default: Any = None,
     sort_keys: Any = False,
 ) -> str:
-    """Return a value as JSON."""
+    """Serialize a value as JSON."""
     chars = weigh(meter, obj, as_text=True) * (3 if ensure_ascii else 1)
     values, deepest = _shape(meter, obj)
     if indent is not None:
@@ -92,7 +92,7 @@ def dumps(
 
 
 def _replacing(meter: Meter, default: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return what replaces a value that JSON does not have, counted like the value itself."""
+    """Wrap a `default` function to count the values that it returns."""
 
     def replace(value: Any) -> Any:
         meter.spend(1)
@@ -104,7 +104,7 @@ def _replacing(meter: Meter, default: Callable[[Any], Any]) -> Callable[[Any], A
 
 
 def _shape(meter: Meter, value: Any) -> tuple[int, int]:
-    """Return how many values there are in one, counted each time, and how deep they are."""
+    """Return the number of values in a tree, shared ones counted each time, and its depth."""
     level: list[Any] = [value]
     values, deepest = 1, 0
     while level and deepest <= MAX_DEPTH * 2:

@@ -1,4 +1,4 @@
-"""A context that is too long to be a `str`: what stands for it in a cell reads parts."""
+"""The handle of a context that is too long to be a `str`: it reads parts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _MAX_LINE_CHARS = 1 << 24
 
 
 class LongText:
-    """The context, by its positions.
+    """A long text, accessed by position.
 
     Args:
         context: The text.
-        ask: Asks the host for what only it can do in linear time, by the function's name and its arguments.
-        name: The variable that it is.
+        ask: Calls a host function by name with its arguments, for what only the host does in linear time.
+        name: The variable that holds it.
     """
 
     __slots__ = ("_ask", "_context", "name")
@@ -74,18 +74,18 @@ class LongText:
         return first, last
 
     def find(self, sub: Any, start: Any = None, end: Any = None) -> int:
-        """Return where a text occurs first, or -1."""
+        """Return the position of the first occurrence, or -1."""
         return self._look("find", sub, start, end)
 
     def rfind(self, sub: Any, start: Any = None, end: Any = None) -> int:
-        """Return where a text occurs last, or -1."""
+        """Return the position of the last occurrence, or -1."""
         return self._look("rfind", sub, start, end)
 
     def index(self, sub: Any, start: Any = None, end: Any = None) -> int:
-        """Return where a text occurs first.
+        """Return the position of the first occurrence.
 
         Raises:
-            ValueError: It does not occur.
+            ValueError: There is none.
         """
         found = self.find(sub, start, end)
         if found < 0:
@@ -93,10 +93,10 @@ class LongText:
         return found
 
     def rindex(self, sub: Any, start: Any = None, end: Any = None) -> int:
-        """Return where a text occurs last.
+        """Return the position of the last occurrence.
 
         Raises:
-            ValueError: It does not occur.
+            ValueError: There is none.
         """
         found = self.rfind(sub, start, end)
         if found < 0:
@@ -104,7 +104,7 @@ class LongText:
         return found
 
     def count(self, sub: Any, start: Any = None, end: Any = None) -> int:
-        """Return how often a text occurs."""
+        """Count the non-overlapping occurrences."""
         first, last = self._span(start, end)
         if sub == "":
             return max(0, last - first) + 1 if last >= first else 0
@@ -121,7 +121,7 @@ class LongText:
         return int(self._ask(name, sub, first, last))
 
     def startswith(self, prefix: Any, start: Any = None, end: Any = None) -> bool:
-        """Return whether the text, or a part, begins with one of some texts."""
+        """Return whether the text, or a part, starts with one of the given strings."""
         first, last = self._span(start, end)
         return any(
             last - first >= len(each) and self._context.slice(first, first + len(each)) == each
@@ -129,7 +129,7 @@ class LongText:
         )
 
     def endswith(self, suffix: Any, start: Any = None, end: Any = None) -> bool:
-        """Return whether the text, or a part, ends with one of some texts."""
+        """Return whether the text, or a part, ends with one of the given strings."""
         first, last = self._span(start, end)
         return any(
             last - first >= len(each) and self._context.slice(last - len(each), last) == each
@@ -141,14 +141,14 @@ class LongText:
             yield from self._context.slice(at, min(at + _BATCH_CHARS, self._context.length))
 
     def lines(self, *, keepends: bool) -> Iterator[str]:
-        """Return the lines one by one, as `splitlines` cuts them."""
+        """Iterate over the lines, as split by `splitlines`."""
         at = 0
         while at < self._context.length:
             piece, at = self._batch(at)
             yield from piece.splitlines(keepends)
 
     def _batch(self, at: int) -> tuple[str, int]:
-        """Return some whole lines and where the next begins."""
+        """Return a batch of whole lines, and the position after it."""
         size = _BATCH_CHARS
         while size <= _MAX_LINE_CHARS:
             last = min(at + size, self._context.length)
@@ -171,11 +171,11 @@ def _texts(name: str, given: Any) -> tuple[str, ...]:
 
 
 def needs_whole(name: str, text: Any) -> TypeError:
-    """Return the error for what cannot be done with a text of this length.
+    """Return the error for an operation that needs the whole text.
 
     Args:
-        name: What was to be done.
-        text: What stands for the text.
+        name: The operation.
+        text: The handle.
     """
     of = text.name
     what, more = ("the context", ", or use ctx") if of == "context" else (of, "")

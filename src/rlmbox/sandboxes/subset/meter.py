@@ -1,4 +1,4 @@
-"""Counting the use of a session: steps, live data, depth of calls."""
+"""Metering of a session: steps, live data, call depth."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from rlmbox.sandboxes.subset.errors import LimitReached, Stopped
 
-_STEP_BYTES = 16  # what the small values of one step take at most
-_LEAST_SHARE = 16  # so much of the limit can be made before what is alive is counted again, however little is left
+_STEP_BYTES = 16  # upper bound for the small values that one step creates
+_LEAST_SHARE = 16  # this share of the limit may always be allocated before the next recount
 TEXT_PER_STEP = 1_000
 ITEMS_PER_STEP = 50
 _OBJECTS_PER_STEP = 5
@@ -23,10 +23,10 @@ class StepLimits:
     """The limits of a session.
 
     Attributes:
-        steps: Steps of a cell: one for each node of its syntax that is evaluated, and one for each 1,000 characters
-            or 50 items of work that is done at once.
-        memory_bytes: Live data of the session, its context not counted.
-        call_depth: Nested calls of functions.
+        steps: Step limit of a cell: one for each syntax node that is evaluated, and one for each 1,000 characters or 50
+            items of a bulk operation.
+        memory_bytes: Limit of the session's live data, without its context.
+        call_depth: Deepest nesting of function calls.
         code_chars: Longest cell.
         output_chars: Characters of output that are kept.
         pattern_chars: Longest regular expression.
@@ -41,18 +41,18 @@ class StepLimits:
 
 
 class Meter:
-    """Counts what a session uses, and ends a cell that uses too much.
+    """Counts what a session uses, and ends a cell that exceeds a limit.
 
-    Data is counted when it is made, before the memory is taken. When what was made might be too much, what is still
-    alive is counted anew from `roots`. To make a count cheap, every step is taken to make a few small values.
+    Data is counted before it is allocated. When the total might exceed the limit, the data that is still alive is
+    counted again from `roots`. For cheap counting, every step is assumed to create a few small values.
 
     Attributes:
         steps: Steps of the current cell.
-        stop_at: Number of steps at which there is something to look at; the host may lower it from another thread.
-        depth: Nested calls.
-        held: Values that are in the interpreter's hands and in no variable.
-        frames: Variables of the functions that are running.
-        ignored: Ids of values that do not count, such as the context.
+        stop_at: Number of steps at which to call `overdrawn`; the host may lower it from another thread.
+        depth: Current call depth.
+        held: Values that only the interpreter refers to.
+        frames: Local variables of the running functions.
+        ignored: Ids of values that are not counted, such as the context.
     """
 
     __slots__ = (
@@ -81,19 +81,19 @@ class Meter:
         self.begin()
 
     def begin(self) -> None:
-        """Begin a cell."""
+        """Reset the counters for a new cell."""
         self.steps = self.depth = 0
         self.held.clear()
         self.frames.clear()
         self.stop_at = -1 if self._dead else min(self.limits.steps, self._half // _STEP_BYTES)
 
     def stop(self) -> None:
-        """End the cell that is running, from any thread, and every later one."""
+        """End the running cell, from any thread, and every later one."""
         self._dead = True
         self.stop_at = -1
 
     def revive(self) -> None:
-        """Let later cells run again; the one that was ended has to be over."""
+        """Allow later cells to run again; the one that was stopped must have ended."""
         self._dead = False
 
     def spend(self, steps: int) -> None:
@@ -113,32 +113,32 @@ class Meter:
             self.spend(items // ITEMS_PER_STEP)
 
     def take(self, size_bytes: int) -> None:
-        """Count data that is about to be made."""
+        """Count data before it is allocated."""
         self._made += size_bytes
         if self._made > self._half:
             self._count_again(size_bytes)
 
     def make_text(self, chars: int, wide: bool = False) -> None:
-        """Count a text that is about to be made, and the work of it."""
+        """Count a text before it is built, and the work of building it."""
         if chars >= TEXT_PER_STEP:
             self.check_room(chars * (4 if wide else 1))
             self.spend(chars // TEXT_PER_STEP)
         self.take(chars * 4 + 80 if wide else chars + 56)
 
     def make_items(self, items: int, item_bytes: int = 8) -> None:
-        """Count a collection that is about to be made, and the work of it."""
+        """Count a collection before it is built, and the work of building it."""
         size = 72 + items * item_bytes
         self.check_room(size)
         self.go_through(items)
         self.take(size)
 
     def check_room(self, size_bytes: int) -> None:
-        """Refuse at once what would never fit."""
+        """Refuse an allocation that exceeds the limit on its own."""
         if size_bytes > self.limits.memory_bytes:
             raise self._too_large(size_bytes)
 
     def overdrawn(self) -> None:
-        """Look at why `stop_at` was passed."""
+        """Find out why `stop_at` was passed: a limit, a stop, or a recount that is due."""
         if self._dead:
             raise Stopped("the session was ended", limit="wall clock")
         if self.steps > self.limits.steps:
@@ -161,7 +161,7 @@ class Meter:
         self._half = max(room // 2, self.limits.memory_bytes // _LEAST_SHARE)
         steps = min(self.limits.steps, self.steps + self._half // _STEP_BYTES)
         self.stop_at = steps
-        if self._dead:  # it may have been stopped meanwhile
+        if self._dead:  # it may have been stopped in the meantime
             self.stop_at = -1
         self.spend(objects // _OBJECTS_PER_STEP)
 
@@ -175,7 +175,7 @@ class Meter:
         )
 
     def enter(self, frame: Any) -> None:
-        """Count a call of a function.
+        """Count a function call.
 
         Raises:
             RecursionError: Calls are nested too deeply.
@@ -186,12 +186,12 @@ class Meter:
         self.frames.append(frame)
 
     def leave(self) -> None:
-        """Count the end of a call."""
+        """Count the return of a call."""
         self.depth -= 1
         self.frames.pop()
 
     def check_digits(self, bits: int) -> None:
-        """Refuse an integer that would have too many digits."""
+        """Refuse an integer with too many digits."""
         if bits > INT_BITS + 1:
             raise LimitReached(
                 "an integer may have at most 4,300 digits",
@@ -200,24 +200,24 @@ class Meter:
             )
 
     def digits(self, value: Any) -> Any:
-        """Return a number that was just made, unless it is an integer with too many digits."""
+        """Return a computed number, refusing an integer with too many digits."""
         if value.__class__ is int and not -INT_BOUND < value < INT_BOUND:
             self.check_digits(INT_BITS + 2)
         return value
 
 
 def text_bytes(text: str | bytes) -> int:
-    """Return what a text takes."""
+    """Return the memory that a text takes."""
     return len(text) + 56 if text.__class__ is bytes or text.isascii() else sys.getsizeof(text)
 
 
 def live_bytes(roots: list[Any], ignored: set[int], enough: int) -> tuple[int, int]:
-    """Return what is alive: bytes, and how many objects were looked at.
+    """Return the number of bytes that are alive, and of objects that were visited.
 
     Args:
-        roots: Where to begin; these are not counted themselves.
-        ignored: Ids of values that do not count.
-        enough: Number of bytes beyond which there is no need to go on.
+        roots: Containers to start from; these are not counted themselves.
+        ignored: Ids of values that are not counted.
+        enough: Number of bytes at which to stop.
     """
     seen = set(ignored)
     total = objects = 0
@@ -235,7 +235,7 @@ def live_bytes(roots: list[Any], ignored: set[int], enough: int) -> tuple[int, i
         key = id(value)
         if key in seen:
             continue
-        if references(value) > _ONLY_ONE:  # what only one thing refers to is not found twice
+        if references(value) > _ONLY_ONE:  # an object with a single reference cannot be reached twice
             see(key)
         objects += 1
         if kind is str or kind is bytes:
@@ -253,7 +253,7 @@ def live_bytes(roots: list[Any], ignored: set[int], enough: int) -> tuple[int, i
     return total, objects
 
 
-_ONLY_ONE = 3  # the container, our variable, and the argument of the function that counts
+_ONLY_ONE = 3  # the container, our variable, and the argument of `references`
 _NUMBERS = frozenset({int, float, bool, type(None)})
 
 

@@ -1,7 +1,7 @@
-"""Methods of values: what Python's do, once it is known how much they would make.
+"""Methods of values: Python's own, after the size of the result is bounded.
 
-An implementation takes the meter, the value, and the arguments of the call. Arguments that are gone through are turned
-into lists first, so that nothing is computed unseen.
+An implementation takes the meter, the value, and the arguments of the call. Iterables among the arguments are converted
+to lists first, so that all work is counted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def implementation(kind: type, name: str) -> Method:
 
     Args:
         kind: The type of the value.
-        name: The method's name; one that the table has.
+        name: Name of the method, which the table has.
     """
     own = _OWN.get((kind, name))
     if own is not None:

@@ -1,4 +1,4 @@
-"""The modules that a cell has: parts of Python's own that only compute."""
+"""The modules of a cell: those parts of Python's own that only compute."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def modules_for(profile: SubsetProfile, meter: Meter) -> dict[str, Module]:
 
     Args:
         profile: The profile.
-        meter: What counts the work.
+        meter: Counts the work.
     """
     found = {}
     engine = Engine(meter)
@@ -50,7 +50,7 @@ def modules_for(profile: SubsetProfile, meter: Meter) -> dict[str, Module]:
 
 
 class _Members(Mapping[str, Any]):
-    """The members of a module, each made when it is first asked for, so that a session begins quickly."""
+    """The members of a module, each created on first access, so that a session starts fast."""
 
     def __init__(self, owner: str, names: frozenset[str], meter: Meter, engine: Engine) -> None:
         self._owner, self._names, self._meter, self._engine = owner, names, meter, engine

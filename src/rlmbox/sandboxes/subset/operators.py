@@ -1,4 +1,4 @@
-"""Operators with Python's results, computed once it is known how large the result would be."""
+"""Python's operators, computed after the size of the result is bounded."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def shift_left(meter: Meter, a: Any, b: Any) -> Any:
 
 
 def remainder(meter: Meter, a: Any, b: Any) -> Any:
-    """Return `a % b`, which formats where `a` is a text."""
+    """Return `a % b`; formats if `a` is a text."""
     if a.__class__ is str:
         return percent(meter, a, b)
     if a.__class__ is bytes:
@@ -112,7 +112,7 @@ def remainder(meter: Meter, a: Any, b: Any) -> Any:
 
 
 def _plain(meter: Meter, do: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
-    """Do what takes no memory to speak of, or is a TypeError."""
+    """Apply an operator whose result is small, or that raises a TypeError."""
     if a.__class__ is LongText or b.__class__ is LongText:
         raise needs_whole("this operator", a if a.__class__ is LongText else b)
     if a.__class__ is Counter and b.__class__ is Counter:
@@ -163,11 +163,11 @@ BINARY: Mapping[str, Binary] = MappingProxyType(
         "BitXor": _set_like(operator.xor),
     }
 )
-"""Operators with two sides, by the name of their node."""
+"""Binary operators, by the name of their node."""
 
 
 def augmented(meter: Meter, name: str, a: Any, b: Any) -> Any:
-    """Return what `a += b` and its like assign; lists, sets and dictionaries are changed in place."""
+    """Return the value that `a += b` and the like assign; lists, sets and dictionaries are modified in place."""
     kind = a.__class__
     if kind is list and name == "Add":
         items = collect(meter, b)
@@ -195,7 +195,7 @@ _IN_PLACE = frozenset({"BitOr", "BitAnd", "Sub", "BitXor", "Add"})
 UNARY: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {"USub": operator.neg, "UAdd": operator.pos, "Invert": operator.invert}
 )
-"""Operators before a value, by the name of their node."""
+"""Unary operators, by the name of their node."""
 
 
 def _ordered(do: Callable[[Any, Any], Any]) -> Binary:
@@ -234,7 +234,7 @@ def contains(meter: Meter, item: Any, container: Any) -> bool:
 
 
 def identical(a: Any, b: Any) -> bool:
-    """Return `a is b`; texts and numbers are the same where they are equal, so that it does not depend on the host."""
+    """Return `a is b`; equal texts and numbers are identical, so that the result does not depend on the host."""
     kind = a.__class__
     return a is b or (kind is b.__class__ and kind in SCALARS and a == b)
 
@@ -288,7 +288,7 @@ def _slice_of(meter: Meter, container: Any, key: slice) -> Any:
 
 
 def set_item(meter: Meter, container: Any, key: Any, value: Any) -> None:
-    """Do `container[key] = value`."""
+    """Execute `container[key] = value`."""
     kind = container.__class__
     if kind is list:
         if key.__class__ is slice:
@@ -306,12 +306,12 @@ def set_item(meter: Meter, container: Any, key: Any, value: Any) -> None:
 
 
 def delete_item(meter: Meter, container: Any, key: Any) -> None:
-    """Do `del container[key]`."""
+    """Execute `del container[key]`."""
     kind = container.__class__
     if kind is list:
         meter.go_through(len(container))
     elif kind in _DICTS and key.__class__ is not slice:
         check_hashable(meter, key)
-    elif kind not in SCALARS and kind is not tuple and kind is not range:  # for these Python says it itself
+    elif kind not in SCALARS and kind is not tuple and kind is not range:  # for these Python raises the error itself
         raise TypeError(f"'{same_kind(container)}' object does not support item deletion")
     del container[key]

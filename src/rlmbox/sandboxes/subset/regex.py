@@ -1,4 +1,4 @@
-"""The module `re` of a cell: RE2 does the matching, and what it finds is told as Python's `re` tells it."""
+"""The `re` module of a cell: RE2 does the matching, and results are presented as by Python's `re`."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _MATCH_BYTES = 250
 _TAKEN_TOGETHER = 64
 _TAKEN_BYTES = 1 << 16
 _KEPT_CHARS = 10_000
-_MEMORY_BYTES = 2 << 20  # of a compiled pattern, and of what RE2 keeps from one search to the next
-_UNANCHORED = re2._Anchor.UNANCHORED  # noqa: SLF001 - the package has no public name for one match at a position
+_MEMORY_BYTES = 2 << 20  # of a compiled pattern, and of RE2's cache between searches
+_UNANCHORED = re2._Anchor.UNANCHORED  # noqa: SLF001 - the package has no public way to search from a position
 _ANCHORED = re2._Anchor.ANCHOR_START  # noqa: SLF001
 _NONE = (-1, -1)
 _EMPTY_HINT = "write the pattern so that it matches at least one character, with + for *"
 
 
 class Subject:
-    """A text to be searched, as RE2 reads it.
+    """A text to search, in the form that RE2 reads.
 
     Attributes:
         text: The text.
         data: Its bytes.
-        wide: Whether positions of bytes are not those of characters.
+        wide: Whether byte and character positions differ.
     """
 
     __slots__ = ("_byte", "_char", "data", "text", "wide")
@@ -54,17 +54,17 @@ class Subject:
         self.wide = not text.isascii()
         try:
             self.data = text.encode()
-        except UnicodeEncodeError:  # a lone surrogate is no letter, nor is what stands in for it
+        except UnicodeEncodeError:  # neither a lone surrogate nor its replacement is a letter
             self.data = _SURROGATE.sub("\ufffd", text).encode()
 
     def byte(self, position: int) -> int:
-        """Return where a character begins."""
+        """Return the byte position of a character."""
         if not self.wide:
             return position
         return len(self.data) - len(str(self.text[position:]).encode("utf-8", "replace")) if position else 0
 
     def char(self, position: int) -> int:
-        """Return which character begins at a byte; quick where positions go up."""
+        """Return the character position of a byte; fast for ascending positions."""
         if not self.wide:
             return position
         if position < self._byte:
@@ -74,19 +74,19 @@ class Subject:
         return self._char
 
     def part(self, span: Span) -> Any:
-        """Return the text between two positions of bytes."""
+        """Return the text between two byte positions."""
         part = self.data[span[0] : span[1]]
         return part if isinstance(self.text, bytes) else part.decode()
 
     def before(self, position: int) -> int:
-        """Return where the character before a byte begins."""
+        """Return the byte position of the preceding character."""
         position -= 1
         while position > 0 and self.wide and self.data[position] & 0xC0 == 0x80:
             position -= 1
         return max(0, position)
 
     def after(self, position: int) -> int:
-        """Return where the character after a byte begins."""
+        """Return the byte position of the following character."""
         position += 1
         while position < len(self.data) and self.wide and self.data[position] & 0xC0 == 0x80:
             position += 1
@@ -94,12 +94,12 @@ class Subject:
 
 
 class Match:
-    """A match of a pattern, as Python's `re.Match` tells it.
+    """A match of a pattern, like Python's `re.Match`.
 
     Attributes:
         text: The text that was searched.
-        spans: Where each group is, in characters; -1 for one that took no part.
-        names: Numbers of the groups that have names.
+        spans: Position of each group in characters; -1 for a group that took no part.
+        names: Numbers of the named groups.
     """
 
     __slots__ = ("names", "spans", "text")
@@ -125,31 +125,31 @@ class Match:
         return self[groups[0] if groups else 0]
 
     def groups(self, default: Any = None) -> tuple[Any, ...]:
-        """Return all groups but the whole match."""
+        """Return all groups except the whole match."""
         found = (self[number] for number in range(1, len(self.spans)))
         return tuple(default if group is None else group for group in found)
 
     def groupdict(self, default: Any = None) -> dict[str, Any]:
-        """Return the groups that have names."""
+        """Return the named groups."""
         return {name: default if self[number] is None else self[number] for name, number in self.names.items()}
 
     def start(self, group: Any = 0) -> int:
-        """Return where a group begins."""
+        """Return the start of a group."""
         return self.spans[self._number(group)][0]
 
     def end(self, group: Any = 0) -> int:
-        """Return where a group ends."""
+        """Return the end of a group."""
         return self.spans[self._number(group)][1]
 
     def span(self, group: Any = 0) -> Span:
-        """Return where a group begins and ends."""
+        """Return the start and end of a group."""
         return self.spans[self._number(group)]
 
     def __repr__(self) -> str:
         return f"<re.Match object; span={self.spans[0]!r}, match={self[0]!r:.50}>"
 
     def parts(self) -> Sequence[Any]:
-        """Return what it holds."""
+        """Return the values that this one refers to."""
         return (self.text,)
 
 
@@ -164,14 +164,14 @@ class _Program:
     def __init__(self, translation: SubsetPattern, is_bytes: bool) -> None:
         self.translation = translation
         self._pattern: str | bytes = translation.text
-        if is_bytes:  # there is no character beyond 255
+        if is_bytes:  # the largest character is 255
             self._pattern = translation.text.replace(r"\x{10ffff}", r"\x{ff}").encode("latin-1")
         self._regexp = _compiled(self._pattern, longest=False)
         self._first = _compiled(translation.first, longest=False) if translation.first else None
         self._longest: Any = None
 
     def search(self, subject: Subject, position: int, *, anchored: bool = False) -> Found | None:
-        """Return the first match from a position on, in bytes."""
+        """Return the first match from a position on, in byte positions."""
         translation, data = self.translation, subject.data
         if self._first is not None:
             if not position:
@@ -187,13 +187,13 @@ class _Program:
         return _clipped(found, translation)
 
     def searcher(self, subject: Subject) -> Search:
-        """Return what searches a text from a byte to its end; without a match the first span is negative."""
+        """Return a function that searches a text from a byte on; without a match the first span is negative."""
         if not self.translation.starts and not self.translation.ends:
             return partial(self._regexp.Match, _UNANCHORED, subject.data)
         return lambda position, _: self.search(subject, position) or [_NONE]
 
     def matches_more(self, subject: Subject, position: int) -> bool:
-        """Return whether anything but nothing can be matched at a position."""
+        """Return whether a match at a position can be longer than an empty one."""
         if self.translation.starts or self.translation.ends:
             return False
         if self._longest is None:
@@ -219,7 +219,7 @@ def _compiled(pattern: str | bytes, *, longest: bool) -> Any:
 
 
 def _clipped(found: Found, translation: SubsetPattern) -> Found:
-    """Cut the characters that a lookaround has only looked at off a match."""
+    """Remove the characters that were only matched as context from a match."""
     first = max([found[0][0], *(found[mark][1] for mark in translation.starts)])
     last = min([found[0][1], *(found[mark][0] for mark in translation.ends if found[mark] != _NONE)])
     return [(-1, -1) if span == _NONE else (max(span[0], first), min(span[1], last)) for span in found]
@@ -229,12 +229,12 @@ class Pattern:
     """A compiled pattern.
 
     Args:
-        pattern: The pattern as Python's `re` takes it.
+        pattern: The pattern, as for Python's `re`.
         flags: Flags of `re`.
 
     Raises:
-        re.error: It is no regular expression.
-        Refusal: RE2 has no such thing.
+        re.error: It is not a valid regular expression.
+        Refusal: RE2 cannot match it.
     """
 
     __slots__ = (
@@ -273,14 +273,14 @@ class Pattern:
         self.direct = directly(self._tree, self.flags, is_bytes=isinstance(pattern, bytes))
 
     def _literal(self) -> str | bytes:
-        """Return the text that is all that the pattern matches; empty where it matches others too."""
+        """Return the only text that the pattern matches; empty if it matches others."""
         if self.flags & re.IGNORECASE or any(op is not _constants.LITERAL for op, _ in self._tree):
             return self.pattern[:0]
         codes = [code for _, code in self._tree]
         return bytes(codes) if isinstance(self.pattern, bytes) else "".join(map(chr, codes))
 
     def program(self, subject: Subject, *, whole: bool = False) -> _Program:
-        """Return what matches a text."""
+        """Return the program that matches a text."""
         key = (subject.wide, subject.data.endswith(b"\n"), whole, not subject.data)
         if key not in self._programs:
             flags = self.flags | (re.ASCII if isinstance(self.pattern, bytes) else 0)
@@ -314,7 +314,7 @@ class Engine:
     """The functions of `re`, for one session.
 
     Args:
-        meter: What counts the work.
+        meter: Counts the work.
     """
 
     def __init__(self, meter: Meter) -> None:
@@ -322,7 +322,7 @@ class Engine:
         self._last: Subject | None = None
 
     def compile(self, pattern: Any, flags: Any = 0) -> Pattern:
-        """Return a compiled pattern."""
+        """Compile a pattern."""
         if pattern.__class__ is Pattern:
             if flags:
                 raise ValueError("cannot process flags argument with a compiled pattern")
@@ -361,7 +361,7 @@ class Engine:
         return self._last
 
     def _whole(self, pattern: Pattern, text: Any, pos: Any, endpos: Any) -> tuple[Subject, int]:
-        """Return what to search, and from which byte."""
+        """Return the text to search, and the byte position to start from."""
         if endpos is not None:
             text = text[: max(0, _index(endpos))]
         subject = self._subject(pattern, text)
@@ -396,13 +396,13 @@ class Engine:
         return self._match(compiled, subject, compiled.program(subject).search(subject, start))
 
     def match(self, pattern: Any, string: Any, flags: Any = 0, pos: Any = None, endpos: Any = None) -> Match | None:
-        """Return the match at the beginning."""
+        """Return the match at the start."""
         compiled = self.compile(pattern, flags)
         subject, start = self._whole(compiled, string, pos, endpos)
         return self._match(compiled, subject, compiled.program(subject).search(subject, start, anchored=True))
 
     def fullmatch(self, pattern: Any, string: Any, flags: Any = 0, pos: Any = None, endpos: Any = None) -> Match | None:
-        """Return the match of all of it."""
+        """Return the match of the whole text."""
         compiled = self.compile(pattern, flags)
         subject, start = self._whole(compiled, string, pos, endpos)
         program = compiled.program(subject, whole=True)
@@ -412,7 +412,7 @@ class Engine:
         return self._match(compiled, subject, found)
 
     def _all(self, pattern: Pattern, subject: Subject, position: int = 0) -> Iterator[Found]:
-        """Go through the matches as `re` does: one that is empty may follow one that is not, but not at its place."""
+        """Iterate over matches as `re` does: an empty one may follow a non-empty one, but not at the same position."""
         program, end = pattern.program(subject), len(subject.data)
         meter, search = self._meter, program.searcher(subject)
         while position <= end:
@@ -431,13 +431,13 @@ class Engine:
                 position = subject.after(position)
 
     def finditer(self, pattern: Any, string: Any, flags: Any = 0, pos: Any = None, endpos: Any = None) -> Iterator[Any]:
-        """Return the matches one by one."""
+        """Iterate over the matches."""
         compiled = self.compile(pattern, flags)
         subject, start = self._whole(compiled, string, pos, endpos)
         return (self._match(compiled, subject, found) for found in self._all(compiled, subject, start))
 
     def findall(self, pattern: Any, string: Any, flags: Any = 0, pos: Any = None, endpos: Any = None) -> list[Any]:
-        """Return the texts that match, or their groups."""
+        """Return the matching texts, or their groups."""
         compiled = self.compile(pattern, flags)
         subject, start = self._whole(compiled, string, pos, endpos)
         if compiled.literal and not start:
@@ -498,7 +498,7 @@ class Engine:
         return found
 
     def sub(self, pattern: Any, repl: Any, string: Any, count: Any = 0, flags: Any = 0) -> Any:
-        """Return the text with matches replaced by a text, or by what a function returns of each."""
+        """Return the text with its matches replaced by a string, or by the result of a function."""
         compiled = self.compile(pattern, flags)
         subject = self._subject(compiled, string)
         most = _index(count)
@@ -532,7 +532,7 @@ class Engine:
         return empty.join(parts)
 
     def _replace(self, text: Any, literal: Any, repl: Any, most: int) -> Any:
-        """Return a text in which a literal is replaced."""
+        """Return a text with the occurrences of a literal replaced."""
         count = text.count(literal)
         if most:
             count = min(count, most)
@@ -544,7 +544,7 @@ class Engine:
         return text.replace(literal, repl, count)
 
     def _constant(self, pattern: Pattern, repl: Any) -> Any:
-        """Return what each match is replaced by; None where that depends on the match."""
+        """Return the replacement of all matches; None if it depends on the match."""
         if repl.__class__ not in (str, bytes):
             if not callable(repl):
                 raise TypeError(f"decoding to str: need a bytes-like object, {repl.__class__.__name__} found")
@@ -576,7 +576,7 @@ class Engine:
         return fill
 
     def escape(self, pattern: Any) -> Any:
-        """Return a pattern that matches a text as it is."""
+        """Escape the special characters of a pattern."""
         if pattern.__class__ not in (str, bytes):
             raise TypeError(f"expected str or bytes, got {pattern.__class__.__name__}")
         self._meter.make_text(2 * len(pattern), not pattern.isascii())
@@ -585,14 +585,14 @@ class Engine:
 
 
 class _ForTemplate:
-    """The attributes of a pattern that Python's parser of replacements reads."""
+    """The attributes of a pattern that Python's parser of replacement templates reads."""
 
     def __init__(self, pattern: Pattern) -> None:
         self.groups, self.groupindex, self.pattern = pattern.groups, pattern.names, pattern.pattern
 
 
 def _template(pattern: Pattern, repl: Any) -> list[Any]:
-    """Return a replacement as texts and numbers of groups, in order."""
+    """Parse a replacement into texts and group numbers, in order."""
     parsed = _parser.parse_template(repl, _ForTemplate(pattern))
     if isinstance(parsed, list):  # since Python 3.12
         return [part for part in parsed if isinstance(part, int) or part] or [repl[:0]]

@@ -1,22 +1,22 @@
-r"""Patterns that leave nothing to choose, matched without an automaton.
+r"""Patterns without alternatives to try, matched without an automaton.
 
-`user(\d+)@` is a literal, a run of characters that ends where the next part begins, and a literal: the text settles
-what each part takes. Python's matcher is quicker for those than RE2 is in Python's hands, and it has nothing to go
-back to, because each run is written as a possessive one. All other patterns are RE2's.
+In `user(\d+)@`, a literal, a run of characters and a literal, the text alone decides what each part matches. Python's
+matcher is faster for such patterns than RE2 called from Python, and it cannot backtrack, because each run is written as
+a possessive quantifier. All other patterns are left to RE2.
 
 A pattern is of this kind if
 - it begins with a literal;
-- after it come single characters and runs of one set of characters, grouped or not;
-- no character that a run takes can begin what follows it, so that a possessive run takes what a greedy one would, and
-  what a lazy one would; or the run is a lazy one before a literal at the end, which takes what comes before that;
-- no run takes every character of that literal, unless nothing that can fail comes after it. So no run of one attempt
-  goes on over the place where the next attempt begins: a character is gone over as often as the pattern has parts,
-  and the time is linear in the text.
+- it continues with single characters and repetitions of one character set, grouped or not;
+- no character that a repetition matches can begin what follows, so that the possessive form matches the same as the
+  greedy and the lazy one; or it is a lazy repetition before a final literal, which matches everything up to that;
+- no repetition matches every character of the first literal, unless nothing that can fail follows. So no repetition in
+  one attempt passes the position where the next attempt begins: each character is visited at most once per part, and
+  the time is linear in the text.
 
-`user(\w+)@(\w+)` breaks the last rule: in `useruseruser` each attempt would go over the rest. But where one attempt
-fails after the first run, so does each that begins in that run, since it comes to the same place. So a second branch
-takes the literal and the run alone, the next attempt begins behind them, and such a match is left out. The runs that
-follow may not take some character that has to come before them, which an attempt inside them would need.
+`user(\w+)@(\w+)` breaks the last rule: in `useruseruser` each attempt would visit the rest. But where one attempt fails
+after the first repetition, so does each attempt that begins inside it, since it reaches the same position. So a second
+branch matches only the literal and the repetition, the next attempt begins after them, and such a match is dropped.
+Later repetitions may not match a character that has to precede them, which an attempt inside them would need.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MAX_PARTS = 100
 _RUN = "{0,}+"
 _BEYOND_ASCII = ((0x80, code_ranges.LAST),)
 _NO_SPACE = complement(code_ranges.SPACES)
-_LETTERS = intersection(_BEYOND_ASCII, _NO_SPACE)  # what beyond ASCII may be a letter or a digit
+_LETTERS = intersection(_BEYOND_ASCII, _NO_SPACE)  # characters beyond ASCII that may be letters or digits
 _CATEGORIES = {
     sre.CATEGORY_DIGIT: (r"\d", joined([*charsets.ASCII_DIGIT, *_LETTERS])),
     sre.CATEGORY_NOT_DIGIT: (r"\D", complement(charsets.ASCII_DIGIT)),
@@ -46,7 +46,7 @@ _CATEGORIES = {
     sre.CATEGORY_WORD: (r"\w", joined([*charsets.ASCII_WORD, *_LETTERS])),
     sre.CATEGORY_NOT_WORD: (r"\W", complement(charsets.ASCII_WORD)),
 }
-"""How each is written, and a set of characters that has all that it takes, in texts and in bytes."""
+"""How each category is written, and a superset of the characters that it matches, in texts and in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class Direct:
     """A pattern for Python's matcher.
 
     Attributes:
-        pattern: The pattern; its groups are those of the one that it stands for, and perhaps one more.
-        groups: Groups of the one that it stands for; all take part in every match.
-        mark: The group that a match has which counts; 0 if all do.
+        pattern: The pattern; its groups are those of the original, and perhaps one more.
+        groups: Number of groups of the original; all take part in every match.
+        mark: The group that a match must have to count; 0 if every match counts.
     """
 
     pattern: re.Pattern[Any]
@@ -66,15 +66,15 @@ class Direct:
 
 @dataclass(frozen=True, slots=True)
 class _PatternPart:
-    """A character, or a run of characters of one set.
+    """A character, or a repetition of one character set.
 
     Attributes:
-        text: How it is written for Python's matcher.
-        characters: Which characters it takes, and perhaps more.
-        low: How many at least.
-        high: How many at most.
-        is_lazy: Whether it takes as few as it can.
-        is_settled: Whether it ends where a literal begins, which is the end of the pattern.
+        text: Its form for Python's matcher.
+        characters: A superset of the characters that it matches.
+        low: Smallest number of them.
+        high: Largest number of them.
+        is_lazy: Whether it is lazy.
+        is_settled: Whether it ends at a literal that ends the pattern.
     """
 
     text: str
@@ -91,10 +91,10 @@ class _PatternPart:
 
 
 def directly(tree: Sequence[Node], flags: int, *, is_bytes: bool) -> Direct | None:
-    """Return a pattern for Python's matcher that finds what another finds; None where it might have to go back.
+    """Return an equivalent pattern for Python's matcher; None if that might have to backtrack.
 
     Args:
-        tree: What Python's parser made of the pattern.
+        tree: The pattern as parsed by Python.
         flags: Its flags.
         is_bytes: Whether it is for bytes.
     """
@@ -123,7 +123,7 @@ def directly(tree: Sequence[Node], flags: int, *, is_bytes: bool) -> Direct | No
 
 
 def _is_certain(parts: list[_PatternPart], place: int) -> bool:
-    """Return whether only one length of a part can be the one that the pattern takes."""
+    """Return whether a part can match only one length at a given position."""
     part, after = parts[place], parts[place + 1 :]
     if part.low == part.high or part.is_settled:
         return True
@@ -137,7 +137,7 @@ def _can_fail(parts: list[_PatternPart], place: int) -> bool:
 
 
 def _overlaps(parts: list[_PatternPart], place: int, literal: list[_PatternPart]) -> bool:
-    """Return whether attempts could begin in a run, and fail behind it."""
+    """Return whether attempts could begin inside a repetition, and fail after it."""
     part = parts[place]
     return (
         not part.is_one
@@ -147,10 +147,10 @@ def _overlaps(parts: list[_PatternPart], place: int, literal: list[_PatternPart]
 
 
 def _can_skip(parts: list[_PatternPart], overlapping: list[int], literal: list[_PatternPart]) -> bool:
-    """Return whether one failure behind the run after the literal rules out every attempt that begins in that run."""
+    """Return whether one failure after the first repetition rules out all attempts that begin inside it."""
     first = len(literal)
     run = parts[first]
-    exact = all(0x20 <= each.characters[0][0] < 0x7F for each in literal)  # where sets are what they take, not more
+    exact = all(0x20 <= each.characters[0][0] < 0x7F for each in literal)  # where the sets are exact
     if overlapping[0] != first or run.high != sre.MAXREPEAT or run.low > _MAX_PARTS or not exact:
         return False
     later = [place for place in range(first + 1, len(parts)) if not parts[place].is_one and _can_fail(parts, place)]
@@ -161,7 +161,7 @@ def _can_skip(parts: list[_PatternPart], overlapping: list[int], literal: list[_
 
 
 def _settled(parts: list[_PatternPart], place: int, flags: int) -> _PatternPart:
-    """Return a part; a lazy run before a literal at the end as one that takes all but that."""
+    """Return a part; a lazy repetition before a final literal becomes one of anything but that literal."""
     part, after = parts[place], parts[place + 1 :]
     if not part.is_lazy or part.low or part.high != sre.MAXREPEAT or not after or not all(map(_is_literal, after)):
         return part
@@ -183,7 +183,7 @@ def _is_literal(part: _PatternPart) -> bool:
 
 
 def _beginning(parts: list[_PatternPart]) -> CodeRanges:
-    """Return the characters with which what some parts take can begin."""
+    """Return the characters that a match of some parts can begin with."""
     found: list[tuple[int, int]] = []
     for part in parts:
         found += part.characters
@@ -193,7 +193,7 @@ def _beginning(parts: list[_PatternPart]) -> CodeRanges:
 
 
 def _written(nodes: Sequence[Node], flags: int, parts: list[_PatternPart]) -> list[str | int] | None:
-    """Return brackets and places of parts, and add these to `parts`; None if a node is something else."""
+    """Return brackets and indexes of parts, and append these to `parts`; None if a node is of another kind."""
     found: list[str | int] = []
     for op, value in nodes:
         if op is sre.SUBPATTERN:
@@ -228,7 +228,7 @@ def _part(op: Any, value: Any, flags: int) -> _PatternPart | None:
 
 
 def _character(op: Any, value: Any) -> str | None:
-    """Return the pattern of a node that matches one character; None for any other node."""
+    """Return the pattern of a node that matches a single character; None for any other node."""
     if op is sre.LITERAL:
         return re.escape(chr(value))
     if op is sre.NOT_LITERAL:
@@ -250,7 +250,7 @@ def _member(node: Node) -> str:
 
 
 def _characters(op: Any, value: Any, flags: int) -> CodeRanges:
-    """Return a set of all characters that a part can match; beyond ASCII it may have more."""
+    """Return a superset of the characters that a part can match, exact within ASCII."""
     if op is sre.LITERAL:
         return ((value, value),)
     if op is sre.NOT_LITERAL:
@@ -264,7 +264,7 @@ def _characters(op: Any, value: Any, flags: int) -> CodeRanges:
     if not any(kind is sre.CATEGORY for kind, _ in value):
         return complement(joined(found)) if negated else joined(found)
     if negated:
-        # Only what certainly belongs to the categories may be taken away: the unit separators are spaces in texts only,
-        # and beyond ASCII a set has more than it takes.
+        # Only characters that certainly belong to the categories may be removed: the unit separators are spaces in
+        # texts only, and beyond ASCII the set is a superset.
         found = [*complement(joined(found)), (0x1C, 0x1F), *_BEYOND_ASCII]
     return joined(found)

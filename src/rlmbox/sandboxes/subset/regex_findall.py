@@ -1,4 +1,4 @@
-"""`re.findall` over a text: what cells ask for most, without what costs time for each match."""
+"""`re.findall` over a text, the most frequent request of cells, with little work per match."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ITEM_BYTES = 72
 def _room(meter: Meter) -> int:
     """Return how many matches to look for at once.
 
-    With no step left it is one: only if there is one, the cell needs too many.
+    With no steps left it is one, since any match then exceeds the limit.
     """
     return max(1, min(_TOGETHER, meter.stop_at - meter.steps))
 
@@ -31,7 +31,7 @@ def _match_bytes(groups: int) -> int:
 
 
 def literals(text: Any, literal: Any, meter: Meter) -> list[Any]:
-    """Return a literal as often as it occurs in a text, as `re.findall` does."""
+    """Return a list with a literal as often as it occurs in a text, as `re.findall` does."""
     count = text.count(literal)
     meter.spend(count)
     meter.check_room(8 * count)
@@ -40,12 +40,12 @@ def literals(text: Any, literal: Any, meter: Meter) -> list[Any]:
 
 
 class DirectMatches:
-    """The matches of a pattern that Python's matcher takes, some at a time.
+    """The matches of a pattern for Python's matcher, in batches.
 
     Args:
         direct: The pattern.
         text: The text.
-        meter: What counts the work, as `NonEmptyMatches` counts it.
+        meter: Counts the work, in the same way as for `NonEmptyMatches`.
     """
 
     __slots__ = ("_direct", "_meter", "_text")
@@ -54,7 +54,7 @@ class DirectMatches:
         self._direct, self._text, self._meter = direct, text, meter
 
     def batches(self, position: int) -> Iterator[list[Any]]:
-        """Go through the matches from a character on; more than one group is a tuple."""
+        """Iterate over batches of matches from a character on; several groups are a tuple."""
         meter, groups = self._meter, self._direct.groups
         each, width = _match_bytes(max(1, groups)), 1 if self._text.isascii() else 4
         wanted = tuple(range(1, groups + 1)) or (0,)
@@ -83,15 +83,15 @@ def _chars_of_groups(match: re.Match[Any], groups: int) -> int:
 
 
 class NonEmptyMatches:
-    """The matches of a pattern that never matches nothing, some at a time.
+    """The matches of a pattern that has no empty match, in batches.
 
-    What is found is counted as it is in a loop over the matches: one step for each, and its data.
+    Work is counted as in a loop over the matches: one step for each, and its data.
 
     Args:
-        search: Finds the first match between two positions of bytes; without a match the first span is negative.
-        data: The text, or its bytes where it has characters beyond ASCII.
-        groups: The groups that are wanted; 0 is the whole match.
-        meter: What counts the work.
+        search: Returns the first match between two byte positions; without a match the first span is negative.
+        data: The text, or its bytes if it has characters beyond ASCII.
+        groups: The groups to return; 0 is the whole match.
+        meter: Counts the work.
     """
 
     __slots__ = ("_data", "_each", "_groups", "_meter", "_search")
@@ -101,7 +101,7 @@ class NonEmptyMatches:
         self._each = _match_bytes(len(groups))
 
     def batches(self, position: int) -> Iterator[list[Any]]:
-        """Go through the matches from a byte on; more than one group is a tuple."""
+        """Iterate over batches of matches from a byte on; several groups are a tuple."""
         take = self._take_one if len(self._groups) == 1 else self._take_several
         meter = self._meter
         while True:
@@ -125,7 +125,7 @@ class NonEmptyMatches:
             if position - first > _SHORT_BYTES:
                 self._take_long(spans)
             low, high = spans[group]
-            add(data[low:high])  # a group that took no part is from -1 to -1
+            add(data[low:high])  # a group that took no part has the span -1 to -1
         return position
 
     def _take_several(self, position: int, most: int, found: list[Any]) -> int:
@@ -146,5 +146,5 @@ class NonEmptyMatches:
 
 
 def decoded(batch: list[Any], *, several: bool) -> Iterable[Any]:
-    """Return matches that were found in bytes as texts."""
+    """Decode matches that were found in bytes."""
     return ([part.decode() for part in parts] for parts in batch) if several else map(bytes.decode, batch)

@@ -1,10 +1,10 @@
-r"""From a pattern as Python reads it to one for RE2 that matches the same.
+r"""Translation of a Python pattern to an equivalent one for RE2.
 
-Python's own parser reads the pattern, so that what is an error is the same error. RE2's classes and `\b` know ASCII
-only and `$` does not match before a final newline, so what is written depends on the text: for one that is all
-ASCII it is plain. Elsewhere a `\b` is decided from the characters that the pattern itself has on both sides of it; at
-the edges of a pattern the character beside is consumed, and an empty group marks where the match really begins or
-ends. What is not certain is refused.
+Python's own parser reads the pattern, so that errors are the same. RE2's classes and `\b` only know ASCII, and its `$`
+does not match before a final newline, so the translation depends on the text: for ASCII it is simple. Otherwise `\b` is
+resolved from the characters that the pattern itself has on both sides of it; at the ends of a pattern the adjacent
+character is consumed, and an empty group marks where the match really begins or ends. What remains ambiguous is
+refused.
 """
 
 from __future__ import annotations
@@ -47,12 +47,11 @@ class SubsetPattern:
     """A pattern for RE2.
 
     Attributes:
-        text: The pattern.
-        groups: For each group of the pattern the number of RE2's, that of the whole match first.
-        starts: Groups of RE2 that mark where a match begins; the last that took part counts.
-        ends: Groups that mark where it ends; the first that took part counts.
-        first: The same for a match at the very beginning of the text; empty where that is nothing special. Otherwise
-            the pattern itself consumes the character before a match.
+        text: The pattern. groups: RE2's number of each group of the pattern, that of the whole match first. starts:
+        Groups of RE2 that mark where a match begins; the last one that took part counts. ends: Groups that mark where
+        it ends; the first one that took part counts. first: The pattern to use at the start of the text; empty if that
+        is no special case. Otherwise `text` consumes the
+            character before a match.
     """
 
     text: str
@@ -68,7 +67,7 @@ def unsupported(what: str, hint: str) -> Refusal:
 
 
 def positions(nodes: Iterable[Node]) -> int:
-    """Return how many characters a pattern speaks of, repetitions written out."""
+    """Return the number of character positions in a pattern, with repetitions expanded."""
     total = 0
     for op, value in nodes:
         if op is sre.BRANCH:
@@ -88,19 +87,19 @@ def positions(nodes: Iterable[Node]) -> int:
 def translate(
     tree: Sequence[Node], flags: int, groups: int, *, wide: bool, final_newline: bool, whole: bool, empty: bool
 ) -> SubsetPattern:
-    """Return a pattern for RE2.
+    """Translate a pattern for RE2.
 
     Args:
-        tree: What Python's parser made of the pattern.
+        tree: The pattern as parsed by Python.
         flags: Its flags.
-        groups: How many groups it has.
+        groups: Number of its groups.
         wide: Whether the text has characters beyond ASCII.
         final_newline: Whether the text ends with a newline.
-        whole: Whether it has to match all of the text.
+        whole: Whether the whole text has to match.
         empty: Whether the text is empty.
 
     Raises:
-        Refusal: It has something that RE2 lacks.
+        Refusal: The pattern uses something that RE2 lacks.
     """
     nodes = list(tree)
     if whole:
@@ -153,13 +152,13 @@ class _SubsetPatternWriter:
         return "()"
 
     def sequence(self, nodes: Sequence[Node], flags: int, before: Any, after: Any) -> str:
-        """Write nodes that follow one another.
+        """Translate a sequence of nodes.
 
         Args:
             nodes: The nodes.
-            flags: The flags that hold here.
-            before: `edge` where nothing of the pattern comes before, a kind, or `unknown`.
-            after: The same for what comes after.
+            flags: The flags in effect.
+            before: What precedes them: `edge` if nothing of the pattern does, a kind, or `unknown`.
+            after: What follows them.
         """
         nodes = _in_order(nodes)
         written: list[str] = []
@@ -219,7 +218,7 @@ class _SubsetPatternWriter:
         if value is sre.AT_END_STRING:
             return r"\z"
         if value in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY):
-            if value is sre.AT_NON_BOUNDARY and self.ascii_only and self.wide:  # RE2 looks within characters too
+            if value is sre.AT_NON_BOUNDARY and self.ascii_only and self.wide:  # RE2 would match within characters too
                 raise unsupported(r"a \B with re.ASCII in a text beyond ASCII", "leave re.ASCII out")
             # Before Python 3.14 an empty text has no place that is not the boundary of a word.
             return r"\b" if value is sre.AT_BOUNDARY else _NEVER if self.hollow else r"\B"
@@ -244,7 +243,7 @@ class _SubsetPatternWriter:
         return as_class(self.ranges(node, flags))
 
     def plain_class(self, items: Sequence[Node]) -> str:
-        """Write a class with RE2's own names where that is shorter."""
+        """Write a class, by RE2's own names where that is shorter."""
         negated = bool(items) and items[0][0] is sre.NEGATE
         written = []
         for op, value in items[negated:]:
@@ -299,10 +298,10 @@ class _SubsetPatternWriter:
             return ranges
         return charsets.ascii_folded(ranges) if self.ascii_only else charsets.folded(ranges)
 
-    # ---- boundaries of words ----------------------------------------------------------------------------------
+    # ---- word boundaries --------------------------------------------------------------------------------------
 
     def boundary(self, nodes: list[Node], i: int, flags: int, before: Any, after: Any, written: list[str]) -> int:
-        r"""Write a `\b` and perhaps what stands beside it; return where to go on."""
+        r"""Translate a `\b`, with adjacent nodes if needed; return the index of the next node."""
         negated = nodes[i][1] is sre.AT_NON_BOUNDARY
         if i and nodes[i - 1][1] in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY):  # the other one, at the same place
             written.append(_NEVER)
@@ -339,7 +338,7 @@ class _SubsetPatternWriter:
         return i + 2
 
     def pushed_into_group(self, nodes: list[Node], i: int, left: Any, right: Any) -> bool:
-        r"""Move a `\b` beside a group into it, where its characters are known one by one."""
+        r"""Move a `\b` next to a group into it, where the adjacent characters are known."""
         for side, place, first in ((right, i + 1, True), (left, i - 1, False)):
             if side != "unknown" or not 0 <= place < len(nodes):
                 continue
@@ -359,7 +358,7 @@ class _SubsetPatternWriter:
         return False
 
     def certain(self, side: Any, beside: Node | None, flags: int) -> Any:
-        """Return what is on a side, `unknown` for a mixed class that is not the very next node."""
+        """Return what is on a side; `unknown` for a mixed class that is not the adjacent node."""
         if isinstance(side, tuple) and side[0] is not beside and len(self.sides(side, flags)) > 1:
             return "unknown"
         if isinstance(side, tuple) and side[0] is not beside:
@@ -378,18 +377,18 @@ class _SubsetPatternWriter:
         return lead + left_text + right_text + trail
 
     def trail(self, kind: ClassKind) -> str:
-        """Write what looks at the character after a match."""
+        """Write a check of the character after a match."""
         return self.mark(self.ends) + (_WORD if kind == "word" else rf"(?:{_NOT_WORD}|\z)")
 
     def before_optional(self, nodes: list[Node], i: int, flags: int, need: ClassKind, after: Any) -> str | None:
-        r"""Write a `\b` and the class after it that may match nothing, such as `\s*`; None where it is none.
+        r"""Translate a `\b` followed by a class that may match nothing, such as `\s*`; None for anything else.
 
         Args:
             nodes: The nodes.
-            i: Which of them is the `\b`.
-            flags: The flags that hold.
+            i: Index of the `\b`.
+            flags: The flags in effect.
             need: The kind that the next character must have.
-            after: What comes after the nodes.
+            after: What follows the nodes.
         """
         nothing: Node = (None, None)
         op, value = nodes[i + 1] if i + 1 < len(nodes) else nothing
@@ -416,7 +415,7 @@ class _SubsetPatternWriter:
         return f"(?:{some})" + ("" if beyond != need else "??" if lazy else "?")
 
     def sides(self, side: Any, flags: int) -> dict[ClassKind, str]:
-        """Return the kinds that the character on a side may have, each with how to write it."""
+        """Return the kinds that the character on a side may have, each with its pattern."""
         if side in ("word", "other"):
             return {side: ""}
         if side == "edge":
@@ -434,7 +433,7 @@ class _SubsetPatternWriter:
         return kinds if len(kinds) > 1 else dict.fromkeys(kinds, "")
 
     def without_one(self, node: Node, flags: int) -> str:
-        """Write a repeated node with one fewer, or nothing for one that is not repeated."""
+        """Write a repeated node with one repetition fewer; empty for one that is not repeated."""
         if node[0] not in (sre.MAX_REPEAT, sre.MIN_REPEAT):
             return ""
         low, high, inner = node[1]
@@ -453,7 +452,7 @@ _RANKS = {
 
 
 def _in_order(nodes: Sequence[Node]) -> list[Node]:
-    r"""Put conditions that stand together in an order in which each sees what it has to: `\b^` is `^\b`."""
+    r"""Order adjacent assertions so that each sees the character that it checks: `\b^` becomes `^\b`."""
     found: list[Node] = []
     start = 0
     for node in [*nodes, (None, None)]:
@@ -469,13 +468,13 @@ def _in_order(nodes: Sequence[Node]) -> list[Node]:
 
 
 def _check_no_other_boundary(nodes: Sequence[Node], place: int) -> None:
-    r"""Refuse a class that has a `\b` on both sides."""
+    r"""Refuse a class with a `\b` on both sides."""
     if 0 <= place < len(nodes) and nodes[place][1] in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY):
         raise unsupported(r"a \b on both sides of a class", _BOUNDARY_HINT)
 
 
 def _side(nodes: Iterable[Node], flags: int, outer: Any, *, last: bool) -> Any:
-    """Return what is known of the character beside a place."""
+    """Return what is known of the character next to a position."""
     nodes = iter(nodes)
     for node in nodes:
         op, value = node
@@ -502,7 +501,7 @@ def _side(nodes: Iterable[Node], flags: int, outer: Any, *, last: bool) -> Any:
 
 
 def _through(kinds: Any, nodes: Iterable[Node], flags: int, outer: Any, last: bool) -> Any:
-    """Return what is known beside a node that may be empty: the same on both sides of it, or nothing."""
+    """Return what is known next to a node that may be empty: the kind that is the same with and without it, if any."""
     beyond = _side(nodes, flags, "unknown" if outer == "edge" else outer, last=last)
     if isinstance(beyond, tuple):
         return "unknown"
@@ -514,7 +513,7 @@ def _beside_anchor(value: Any, flags: int, last: bool) -> Any:
     begins = (sre.AT_BEGINNING, sre.AT_BEGINNING_STRING)
     if value in (begins if last else ends):
         return "other"
-    # What looks at the character beyond takes it, and an anchor after that would look from behind it.
+    # A check of the next character consumes it, and an anchor after that would apply to the position behind it.
     return "unknown" if value in (ends if last else begins) else None
 
 
@@ -523,7 +522,7 @@ def _is_leaf(node: Node) -> bool:
 
 
 def _leaf_kind(node: Node, flags: int) -> ClassKind | None:
-    """Return the kind of what a leaf matches, where that is the same for all of it."""
+    """Return the kind of the characters that a leaf matches, if it is the same for all."""
     op, value = node
     if op is sre.LITERAL:
         return "word" if code_ranges.is_word(chr(value)) else "other"
@@ -548,7 +547,7 @@ def _leaf_kind(node: Node, flags: int) -> ClassKind | None:
 
 
 def _kinds_of(nodes: list[Node], flags: int, last: bool) -> ClassKind | None:
-    """Return the kind of the first or last character of nodes, where it is certain."""
+    """Return the kind of the first or last character of nodes, if it is certain."""
     for op, value in reversed(nodes) if last else nodes:
         if op is sre.AT:
             continue

@@ -1,4 +1,4 @@
-"""Scopes of names: the session, a function, or a comprehension."""
+"""Scopes of names: a session, a function, or a comprehension."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 @dataclass(slots=True)
 class NameScope:
-    """Names of a function or a comprehension.
+    """The names of a function or a comprehension.
 
     Attributes:
-        outer: What it is in; None for a cell, whose names are the session's.
-        names: The names that it has itself.
-        declared: Names that it has declared to be the session's.
-        is_comprehension: Whether it is that of a comprehension.
+        outer: The enclosing scope; None for a cell, whose names are the session's.
+        names: Its local names.
+        declared: Names that it declares global.
+        is_comprehension: Whether it is the scope of a comprehension.
         function: Name of the function, for tracebacks.
     """
 
@@ -29,7 +29,7 @@ class NameScope:
     function: str = "<module>"
 
     def depth_of(self, name: str) -> int | None:
-        """Return how many scopes outward a name lives; None for one of the session."""
+        """Return how many scopes outward a name is bound; None for a global name."""
         scope: NameScope | None = self
         depth = 0
         while scope is not None and scope.outer is not None:
@@ -42,7 +42,7 @@ class NameScope:
         return None
 
     def binding_depth(self, name: str) -> int | None:
-        """Return where `:=` binds a name: in the function around the comprehensions."""
+        """Return how many scopes outward `:=` binds a name: in the function around the comprehensions."""
         scope, depth = self, 0
         while scope.is_comprehension and scope.outer is not None:
             scope, depth = scope.outer, depth + 1
@@ -90,7 +90,7 @@ def _bound(node: ast.AST) -> Iterator[str]:
 
 
 def _own(node: ast.AST) -> Iterator[ast.AST]:
-    """Go through what belongs to a scope: not into functions, of comprehensions only what `:=` binds."""
+    """Iterate over the nodes of a scope, without nested functions, and of comprehensions only what `:=` binds."""
     stack = [node]
     while stack:
         inner = stack.pop()

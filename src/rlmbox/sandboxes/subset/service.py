@@ -1,4 +1,4 @@
-"""The interpreter as a service: a JSON object in, a JSON object out, and nothing kept in between."""
+"""The interpreter as a stateless service: a JSON object in, a JSON object out."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _KNOWN = frozenset({"context", "query", "code", "state", "max_output_chars"})
 
 
 class Head:
-    """Output of which the beginning is kept.
+    """Output that is cut after a number of characters.
 
     Args:
-        max_chars: How much.
+        max_chars: Characters to keep.
     """
 
     def __init__(self, max_chars: int) -> None:
         self._room, self._parts, self._dropped = max_chars, list[str](), 0
 
     def write(self, text: str) -> None:
-        """Add text at the end."""
+        """Append text."""
         kept = text[: self._room]
         self._room -= len(kept)
         self._dropped += len(text) - len(kept)
@@ -38,23 +38,23 @@ class Head:
             self._parts.append(kept)
 
     def text(self) -> str:
-        """Return what was kept, and a note of what was not."""
+        """Return the kept text, with a note of how much was dropped."""
         note = f"\n... [{self._dropped:,} characters dropped: print less, or a slice]" if self._dropped else ""
         return "".join(self._parts) + note
 
 
 def default_limits(profile: SubsetProfile) -> StepLimits:
-    """Return what a cell may use where nothing else is said."""
+    """Return the default limits of a profile."""
     return StepLimits(pattern_chars=STRICT_PATTERN_CHARS if profile == "strict" else WIDE_PATTERN_CHARS)
 
 
 def answer_line(line: str | bytes, profile: SubsetProfile = "strict", limits: StepLimits | None = None) -> str:
-    """Return the answer to a line.
+    """Answer a line of JSON.
 
     Args:
         line: A JSON object, see `answer`; bytes are UTF-8.
-        profile: What the code may use.
-        limits: How much it may use.
+        profile: The language of the code.
+        limits: Its limits.
     """
     try:
         text = line.decode() if isinstance(line, bytes) else line
@@ -72,14 +72,14 @@ def answer(request: object, profile: SubsetProfile = "strict", limits: StepLimit
     """Run a piece of code.
 
     Args:
-        request: `context` and `query`, texts that the code sees; `code`; `state`, what the answer before had as
-            `state`; `max_output_chars`.
-        profile: What the code may use.
-        limits: How much it may use.
+        request: `context` and `query`, texts that the code can read; `code`; `state`, from the previous answer;
+            `max_output_chars`.
+        profile: The language of the code.
+        limits: Its limits.
 
     Returns:
-        `ok`; `output`, with the last bare expression as Python's prompt shows it; `error`, None or an object with
-        `code`, `message`, `line`, `column` and perhaps `hint` and `limit`; and `state`.
+        `ok`; `output`, with the last bare expression as at Python's prompt; `error`, None or an object with `code`,
+        `message`, `line`, `column` and optionally `hint` and `limit`; and `state`.
     """
     if not isinstance(request, Mapping):
         return _failed("a request is a JSON object with context, query and code")
@@ -109,7 +109,7 @@ def answer(request: object, profile: SubsetProfile = "strict", limits: StepLimit
 
 
 def _problem(request: Mapping[str, Any]) -> str:
-    """Return what is wrong with a request; empty where nothing is."""
+    """Return what is wrong with a request; empty if it is valid."""
     unknown = sorted(set(map(str, request)) - _KNOWN)
     if unknown:
         return f"a request has no {unknown[0]!r}; it has {', '.join(sorted(_KNOWN))}"
@@ -126,13 +126,13 @@ def _problem(request: Mapping[str, Any]) -> str:
 
 
 def _kind(value: object) -> str:
-    """Return what JSON calls a value."""
+    """Return the JSON name of a value's type."""
     kinds = {bool: "a boolean", str: "a text", list: "an array", dict: "an object", type(None): "null"}
     return kinds.get(type(value), "a number")
 
 
 def _failed(message: str, state: Mapping[str, Any] | None = None) -> dict[str, object]:
-    """Return the answer to a request that is wrong; the caller's variables are as they were."""
+    """Return the answer to an invalid request; the caller's variables are unchanged."""
     error = SubsetError("ValueError", message).as_json()
     return {"ok": False, "output": "", "error": error, "state": state or {}}
 

@@ -1,8 +1,7 @@
 """The variables of a session as JSON, and back.
 
-What several variables share, they share afterwards, also where it holds itself. A function is kept as the cell that
-defines it and its place there, with what it had around it. What cannot be written down, such as a generator, is left
-out and named.
+Objects that several variables share stay shared, including cycles. A function is stored as the cell that defines it and
+its position there, with its closure. What cannot be stored, such as a generator, is left out and named.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ from rlmbox.sandboxes.subset.values import Builtin, CellFrozenSet, CellSet, Func
 
 VERSION = 1
 _MAX_EXACT = 2**53
-_LONG_CHARS = 100  # a text of this length that is also injected is not written down again
+_LONG_CHARS = 100  # a text of at least this length that is also injected is not stored again
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _Json = Any
 
 
 class NotKept(Exception):
-    """A value that cannot be written down."""
+    """A value that cannot be stored."""
 
 
 def snapshot(session: SubsetSession) -> dict[str, object]:
     """Return a session's variables as JSON.
 
     Args:
-        session: The session; no cell of it may be running.
+        session: The session; none of its cells may be running.
 
     Returns:
-        What `restore` takes. `lost` has the names of variables that could not be kept, each with the reason.
+        The argument of `restore`. `lost` maps the names of variables that could not be stored to the reason.
     """
     writer = _SnapshotWriter(session)
     names: dict[str, _Json] = {}
@@ -59,14 +58,14 @@ def snapshot(session: SubsetSession) -> dict[str, object]:
 
 
 def restore(session: SubsetSession, state: Mapping[str, Any]) -> None:
-    """Put a snapshot's variables into a session.
+    """Restore the variables of a snapshot in a session.
 
     Args:
-        session: A session that has what was injected into the other one.
+        session: A session with the same injected names as the original one.
         state: What `snapshot` returned.
 
     Raises:
-        ValueError: It is no snapshot.
+        ValueError: It is not a valid snapshot.
     """
     if not state:
         return
@@ -89,7 +88,7 @@ class _SnapshotWriter:
         self._modules = [value for value in session.builtins.values() if value.__class__ is Module]
 
     def forget(self, size: int) -> None:
-        """Drop what was written last."""
+        """Drop what was written last, down to a heap of this size."""
         del self.heap[size:]
         self._places = {key: place for key, place in self._places.items() if place < size}
 

@@ -1,7 +1,7 @@
-"""From statements to functions that run them.
+"""Compilation of statements to functions that run them.
 
-Each statement becomes a Python function that takes the variables and returns None, or a signal that ends what it is
-in: `BREAK`, `CONTINUE`, or a `Returned`.
+Each statement becomes a Python function that takes the local variables and returns None, or a signal that leaves the
+enclosing statement: `BREAK`, `CONTINUE`, or a `Returned`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ BREAK, CONTINUE = object(), object()
 
 
 class Returned:
-    """The value that a function returns, on its way out.
+    """The signal of a `return` statement.
 
     Attributes:
-        value: The value.
+        value: The returned value.
     """
 
     __slots__ = ("value",)
@@ -47,7 +47,7 @@ class Statements(Functions):
     """Compiles statements."""
 
     def block(self, nodes: Sequence[ast.stmt]) -> Compiled:
-        """Compile statements that follow one another."""
+        """Compile a block of statements."""
         runs = [self.statement(node) for node in nodes]
         if len(runs) == 1:
             return runs[0]
@@ -62,7 +62,7 @@ class Statements(Functions):
         return run_all
 
     def statement(self, node: ast.stmt) -> Compiled:
-        """Compile a statement; it counts its steps itself."""
+        """Compile a statement, which counts its own steps."""
 
         def compile_it() -> Compiled:
             self.cost += 1
@@ -264,7 +264,7 @@ class Statements(Functions):
     # ---- compound statements ----------------------------------------------------------------------------------
 
     def _node_if(self, node: ast.If) -> Compiled:
-        # An elif is an If in the else of another; a chain of them is gone through here and does not nest.
+        # An elif is an If in the else of another; a chain of them is flattened here and does not nest.
         first, ways = self.expression(node.test), []
         body, orelse = self.block(node.body), node.orelse
         while len(orelse) == 1 and isinstance(orelse[0], ast.If):
@@ -323,7 +323,7 @@ class Statements(Functions):
         return lambda frame: store(frame, make(frame))
 
     def body_of(self, node: ast.FunctionDef | ast.Lambda) -> Body:
-        """Compile what a function does."""
+        """Compile the statements or the expression of a function."""
         if isinstance(node, ast.Lambda):
             return self.lazily(node.body)
         run = self.block(node.body)
@@ -366,7 +366,7 @@ class Statements(Functions):
 
     @property
     def caught(self) -> list[BaseException]:
-        """The exceptions that are being handled, the innermost last."""
+        """The exceptions that are being handled, innermost last."""
         return self.handling
 
     handling: list[BaseException]
@@ -461,7 +461,7 @@ class Statements(Functions):
 
 
 def _of_assignment(error: BaseException) -> BaseException:
-    """Have a TypeError name the operator with its equals sign, as Python does."""
+    """Name the operator of a TypeError with its equals sign, as Python does."""
     if error.__class__ is TypeError and error.args and error.args[0].__class__ is str:
         error.args = (_OPERANDS.sub(r"\1\2=: ", error.args[0]), *error.args[1:])
     return error

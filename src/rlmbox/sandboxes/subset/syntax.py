@@ -1,4 +1,4 @@
-"""Syntax errors that Python's compiler finds and its parser does not: `return` outside of a function and the like."""
+"""Syntax errors that Python finds while compiling, not while parsing, such as `return` outside a function."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _LOOPS = (ast.For, ast.While)
 
 
 def check_syntax(code: str, tree: ast.Module) -> None:
-    """Refuse what is no Python although it can be parsed.
+    """Refuse code that parses but does not compile.
 
     Args:
         code: The cell.
         tree: Its syntax tree, which is not nested too deeply.
 
     Raises:
-        SyntaxError: It is no Python.
+        SyntaxError: It is not valid Python.
     """
     stack: list[tuple[ast.AST, bool, bool]] = [(tree, False, False)]
     while stack:
@@ -35,7 +35,7 @@ def check_syntax(code: str, tree: ast.Module) -> None:
             if isinstance(node, _LOOPS):
                 loop = child in node.body or (in_loop and child in node.orelse)
             stack.append((child, in_function or is_function, loop))
-    symtable.symtable(code, "<rlm_session>", "exec")  # finds names that are declared twice; makes no code
+    symtable.symtable(code, "<rlm_session>", "exec")  # finds conflicting declarations, without generating code
 
 
 def _misplaced(node: ast.AST, in_function: bool, in_loop: bool) -> str:

@@ -1,4 +1,4 @@
-"""From the left sides of assignments to functions that assign."""
+"""Compilation of assignment targets to functions that assign."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rlmbox.sandboxes.subset.operators import set_item
 from rlmbox.sandboxes.subset.values import CellIterator, collect, same_kind
 
 Assign = Callable[[Any], Callable[[Any], None]]
-"""Given the variables, gives what assigns a value."""
+"""Given the local variables, returns a function that assigns a value."""
 
 
 class Targets(Expressions):
-    """Compiles what is assigned to."""
+    """Compiles assignment targets."""
 
     def target(self, node: ast.expr) -> Assign:
-        """Compile something that is assigned to."""
+        """Compile an assignment target."""
         self.cost += 1
         if isinstance(node, ast.Name):
             return self._to_name(node.id, self.scope.depth_of(node.id))
@@ -29,7 +29,7 @@ class Targets(Expressions):
         return self._to_several(node)
 
     def store(self, name: str) -> Callable[[Any, Any], None]:
-        """Return what sets a name: the variables, and the value."""
+        """Return a function that assigns a name, given the local variables and the value."""
         assign = self._to_name(name, self.scope.depth_of(name))
         return lambda frame, value: assign(frame)(value)
 
@@ -98,18 +98,18 @@ class Targets(Expressions):
         return assign
 
     def _unpacked(self, value: Any, count: int, starred: int | None) -> list[Any]:
-        """Return as many values as there are names.
+        """Return as many values as there are targets.
 
         Raises:
-            TypeError: It cannot be gone through.
-            ValueError: There are too many or too few.
+            TypeError: The value is not iterable.
+            ValueError: There are too many or too few values.
         """
         if not hasattr(value.__class__, "__iter__"):
             raise TypeError(f"cannot unpack non-iterable {same_kind(value)} object")
         if starred is None and value.__class__ is CellIterator:
             items = self._first_of(value, count + 1)
         elif starred is None and hasattr(value, "__len__") and len(value) != count:
-            items = list(range(min(len(value), count + 1)))  # only how many there are matters
+            items = list(range(min(len(value), count + 1)))  # only their number matters
         else:
             items = collect(self.meter, value)
         if starred is None:

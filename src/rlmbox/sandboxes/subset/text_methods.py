@@ -1,4 +1,4 @@
-"""Methods of `str` and `bytes`, each counted before it makes anything."""
+"""Methods of `str` and `bytes`; each counts its work before doing it."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _ENCODE_GROWTH = 12
 
 
 def _check_args(name: str, args: Sequence[Any]) -> None:
-    """Refuse values of ours where Python's own functions would look into them."""
+    """Refuse arguments of our own types where Python's functions would access their internals."""
     for arg in args:
         if arg.__class__ is LongText:
             raise needs_whole(name, arg)
 
 
 def of_text(kind: type, name: str) -> Method:
-    """Return a method of a text, counted by the length of the value.
+    """Return a method of a text whose work is counted by the length of the value.
 
     Args:
         kind: `str` or `bytes`.
-        name: The method's name.
+        name: Name of the method.
     """
     do = getattr(kind, name)
     if name in _WIDTHS:
@@ -70,7 +70,7 @@ def _is_wide(*texts: Any) -> bool:
 
 
 def _scanning(kind: type, name: str) -> Method:
-    """Return a method that looks through a text and makes nothing."""
+    """Return a method that scans a text and allocates nothing."""
     do = getattr(kind, name)
 
     def look(meter: Meter, value: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -104,7 +104,7 @@ def _splitting(kind: type, name: str) -> Method:
 
 
 def _parts_of(value: Any, sep: Any, *, lines: bool) -> int:
-    """Return into how many parts a text is split, at most."""
+    """Return an upper bound of the number of parts that a text is split into."""
     if not lines and sep.__class__ is value.__class__ and sep:
         return int(value.count(sep)) + 1
     if len(value) < _EXACT_CHARS:
@@ -151,7 +151,7 @@ def _join(meter: Meter, value: Any, /, *args: Any) -> Any:
 
 
 def _no_part(kind: type, parts: Sequence[Any]) -> TypeError:
-    """Return the error for the first part that cannot be joined."""
+    """Return the error for the first item that cannot be joined."""
     place, part = next((place, part) for place, part in enumerate(parts) if part.__class__ is not kind)
     if part.__class__ is LongText:
         return needs_whole("join", part)
@@ -241,7 +241,7 @@ def _fromhex(meter: Meter, value: bytes, /, *args: Any) -> bytes:
 
 
 def text_methods() -> dict[tuple[type, str], Method]:
-    """Return the methods of `str` and `bytes` that do more than `of_text` does for any."""
+    """Return the methods of `str` and `bytes` that need more than `of_text`."""
     found: dict[tuple[type, str], Method] = {}
     for kind in (str, bytes):
         for name in ("count", "endswith", "find", "index", "rfind", "rindex", "startswith"):

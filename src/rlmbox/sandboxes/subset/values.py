@@ -1,6 +1,6 @@
-"""The values that a cell has beside Python's own `str`, `int`, `list` and the like.
+"""The values of a cell besides Python's own `str`, `int`, `list` and the like.
 
-No value gives a way to anything of the host: what a cell can reach of one is listed in `grammar`, by exact type.
+No value gives access to the host: the members that a cell can use are listed in `grammar`, by exact type.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rlmbox.sandboxes.subset.meter import ITEMS_PER_STEP, TEXT_PER_STEP, Meter
 
 AnyCallable = Callable[..., Any]
 Method = Callable[..., Any]
-"""A method of a value: it takes the meter, the value, and the arguments of the call."""
+"""A method of a value; takes the meter, the value, and the arguments of the call."""
 
 DictView: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
@@ -22,7 +22,7 @@ _MAX_DEPTH = 200
 
 
 class CellSet:
-    """A set that goes through its items in the order in which they were put in, so that no hash order shows.
+    """A set in insertion order, so that results do not depend on hashes.
 
     Attributes:
         items: The items, as the keys of a dictionary.
@@ -81,12 +81,12 @@ class CellSet:
         return "{" + ", ".join(map(repr, self.items)) + "}" if self.items else "set()"
 
     def parts(self) -> Iterable[Any]:
-        """Return what it holds."""
+        """Return the values that this one refers to."""
         return [self.items]
 
 
 class CellFrozenSet(CellSet):
-    """A set that does not change and can be a key."""
+    """An immutable set, which can be a key."""
 
     __slots__ = ()
 
@@ -98,12 +98,12 @@ class CellFrozenSet(CellSet):
 
 
 class CellIterator:
-    """An iterator, such as a generator expression or what `map` makes.
+    """An iterator, such as a generator expression or the result of `map`.
 
     Args:
-        kind: What Python calls it.
+        kind: Python's name of its type.
         source: The host's own iterator.
-        sources: What it holds meanwhile.
+        sources: The values that it refers to.
     """
 
     __slots__ = ("kind", "source", "sources")
@@ -121,7 +121,7 @@ class CellIterator:
         return f"<generator object <genexpr>>" if self.kind == "generator" else f"<{self.kind} object>"  # noqa: F541
 
     def parts(self) -> Iterable[Any]:
-        """Return what it holds."""
+        """Return the values that this one refers to."""
         return self.sources
 
 
@@ -129,11 +129,11 @@ class Function:
     """A function that a cell has defined.
 
     Attributes:
-        name: Its name; `<lambda>` for one without.
-        call: Runs it; positional and keyword arguments.
-        closure: Variables of the functions around it.
-        defaults: Values of arguments that may be left out.
-        text: Where it was defined, for a snapshot: number of the cell, first and last line.
+        name: Its name; `<lambda>` for a lambda.
+        call: Runs it, given positional and keyword arguments.
+        closure: Variables of the enclosing functions.
+        defaults: Default values of parameters.
+        place: Where it was defined, for a snapshot: number of the cell, first and last line, column.
     """
 
     __slots__ = ("call", "closure", "defaults", "name", "place")
@@ -148,7 +148,7 @@ class Function:
         return f"<function {self.name}>"
 
     def parts(self) -> Iterable[Any]:
-        """Return what it holds."""
+        """Return the values that this one refers to."""
         return (self.closure, self.defaults)
 
 
@@ -157,8 +157,8 @@ class Builtin:
 
     Attributes:
         name: Its name, for messages.
-        run: What it does; it is given the positional and the keyword arguments.
-        owner: What it is a method of, or None.
+        run: Runs it, given positional and keyword arguments.
+        owner: The value whose method it is, or None.
     """
 
     __slots__ = ("name", "owner", "run")
@@ -175,18 +175,18 @@ class Builtin:
         return f"<built-in function {self.name}>"
 
     def parts(self) -> Iterable[Any]:
-        """Return what it holds."""
+        """Return the values that this one refers to."""
         return (self.owner,)
 
 
 class TypeValue:
-    """A type as a value: it can be called, and asked of with `isinstance`.
+    """A type as a value, for calls and `isinstance`.
 
     Attributes:
         name: Its name.
-        types: The exact types of the host whose values it has.
-        run: What a call does.
-        shown: How it is printed.
+        types: The exact host types of its instances.
+        run: Runs a call.
+        shown: Its `repr`.
     """
 
     __slots__ = ("name", "run", "shown", "types")
@@ -207,7 +207,7 @@ class Module:
 
     Attributes:
         name: Its name.
-        members: What it has.
+        members: Its members by name.
         kind: `module` or `object`.
     """
 
@@ -236,7 +236,7 @@ _MAPPINGS = frozenset({dict, Counter, defaultdict})
 
 
 def children(value: Any) -> Iterable[Any]:
-    """Return what a container holds."""
+    """Return the values that a container refers to."""
     kind = value.__class__
     if kind in _MAPPINGS:
         return [*value, *value.values()]
@@ -246,18 +246,18 @@ def children(value: Any) -> Iterable[Any]:
 
 
 def weigh(meter: Meter, value: Any, *, as_text: bool = False) -> int:
-    """Count the work that going through a value takes, what is in it several times each time.
+    """Count the work of traversing a value, shared containers counted each time.
 
-    Lists that hold a list several times over look small and are not: to compare or print one takes as long as their
-    tree has nodes. This counts them first.
+    Lists that contain the same list several times are small in memory, but comparing or printing one takes time in
+    proportion to the nodes of the tree. This counts them first.
 
     Args:
-        meter: What counts the steps.
+        meter: Counts the steps.
         value: The value.
-        as_text: Whether to estimate its `repr`.
+        as_text: Whether to estimate the length of its `repr`.
 
     Returns:
-        Characters of the `repr`, at most, or 0.
+        An upper bound of the characters of the `repr`, or 0.
     """
     kind = value.__class__
     if kind not in CONTAINERS:
@@ -266,7 +266,7 @@ def weigh(meter: Meter, value: Any, *, as_text: bool = False) -> int:
 
 
 class _Weight:
-    """A container that is being gone through."""
+    """A container that is being traversed."""
 
     __slots__ = ("chars", "items", "key", "source", "work")
 
@@ -281,7 +281,7 @@ class _Weight:
 
 
 def _weigh_tree(meter: Meter, value: Any, as_text: bool) -> int:
-    """Return the characters of a value's `repr`; each container is gone through once, and counted where it is."""
+    """Return the length of a value's `repr`; each container is traversed once, and counted wherever it occurs."""
     known: dict[int, tuple[int, int, int]] = {}
     stack = [_Weight(value)]
     path = {id(value)}
@@ -317,7 +317,7 @@ def _weigh_tree(meter: Meter, value: Any, as_text: bool) -> int:
 
 
 def _next_container(meter: Meter, top: _Weight, as_text: bool) -> Any:
-    """Go on through a container to the next one in it; None at the end."""
+    """Advance to the next container within a container; None at the end."""
     items = chars = work = 0
     found = None
     for item in top.source:
@@ -328,7 +328,7 @@ def _next_container(meter: Meter, top: _Weight, as_text: bool) -> Any:
         items += 1
         if as_text:
             if kind is str and len(item) >= TEXT_PER_STEP:
-                meter.scan(len(item) * 4)  # it is looked through here and once more when it is shown
+                meter.scan(len(item) * 4)  # it is scanned here and again when it is displayed
                 meter.check_room(chars)
             chars += _text_of(item) + 2
         elif kind is str or kind is bytes:
@@ -338,7 +338,7 @@ def _next_container(meter: Meter, top: _Weight, as_text: bool) -> Any:
 
 
 def _text_of(value: Any) -> int:
-    """Return how long the `repr` of a value that holds no others may be."""
+    """Return an upper bound of the length of the `repr` of a scalar."""
     kind = value.__class__
     if kind is str:
         if len(value) < 100 or not value.isprintable():
@@ -375,14 +375,14 @@ def _rendered(value: Any, render: Callable[[Any], str]) -> str:
 
 
 def same_kind(value: Any) -> str:
-    """Return the name of a value's type as Python gives it."""
+    """Return Python's name of a value's type."""
     if value.__class__ is CellIterator:
         return str(value.kind)
     return value.__class__.__name__  # type: ignore[no-any-return]
 
 
 def counted(meter: Meter, value: Any) -> Iterator[Any]:
-    """Return an iterator over a value that counts the work by itself."""
+    """Return an iterator over a value that counts its own work."""
     if value.__class__ is CellIterator:
         return _counted(meter, value.source)
     found: Iterator[Any] = iter(value)
@@ -399,7 +399,7 @@ def _counted(meter: Meter, source: Iterator[Any]) -> Iterator[Any]:
 
 
 def length(value: Any) -> int:
-    """Return how many items there are, also of a range that is longer than a machine word."""
+    """Return the number of items, also of a range longer than `sys.maxsize`."""
     if value.__class__ is range:
         return max(0, (value.stop - value.start + value.step - (1 if value.step > 0 else -1)) // value.step)
     return len(value)
@@ -409,7 +409,7 @@ def collect(meter: Meter, value: Any) -> list[Any]:
     """Return the items of a value as a new list.
 
     Raises:
-        TypeError: It cannot be gone through.
+        TypeError: It is not iterable.
     """
     if value.__class__ is CellIterator:
         found: list[Any] = []
@@ -427,12 +427,12 @@ def collect(meter: Meter, value: Any) -> list[Any]:
 
 
 def check_hashable(meter: Meter, value: Any) -> None:
-    """Count the work of a key that has parts."""
+    """Count the work of hashing a key that has parts."""
     kind = value.__class__
     if kind is tuple or kind is CellFrozenSet:
         weigh(meter, value)
 
 
 def limit(name: str, message: str, hint: str = "") -> LimitReached:
-    """Return the error for a limit that is neither steps nor memory."""
+    """Return the error for a limit other than steps or memory."""
     return LimitReached(message, hint=hint, limit=name)

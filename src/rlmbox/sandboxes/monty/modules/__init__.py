@@ -1,8 +1,8 @@
 """Modules of the standard library that Monty lacks, written in Monty's own Python.
 
-A module is an object inside the sandbox, so its work is done with the cell's memory and time, and what it changes
-is the cell's own list and not a copy. Its source is the file `<name>.monty` beside this one: Python as far as
-Monty has it, which is data for Monty and is not meant to be imported, linted or typed as a part of rlmbox.
+A module is an object inside the sandbox: its code uses the cell's memory and time, and modifies the cell's own
+objects, not copies. Its source is the file `<name>.monty` beside this one, in the subset of Python that Monty
+has; it is data for Monty, not to be imported, linted or type-checked as part of rlmbox.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 HOST_FUNCTIONS: tuple[HostFunction, ...] = (*_zlib.HOST_FUNCTIONS, *_host.HOST_FUNCTIONS)
-"""What the sources here call on the host; for the sandbox's own table, not for the prompt."""
+"""Host functions that the sources here call; in the sandbox's own table, not in the prompt."""
 
 MODULES: frozenset[str] = frozenset(
     [
@@ -46,7 +46,7 @@ MODULES: frozenset[str] = frozenset(
         "zlib",
     ]
 )
-"""The modules that are offered."""
+"""Names of the offered modules."""
 
 NOTES: tuple[str, ...] = (
     (
@@ -68,7 +68,7 @@ NOTES: tuple[str, ...] = (
         "packages such as numpy or pandas, no files, no network."
     ),
 )
-"""What a model should know of Monty's Python, in sentences for its prompt."""
+"""What a model needs to know about Monty's Python, for its prompt."""
 
 
 def instance_name(name: str) -> str:
@@ -78,13 +78,13 @@ def instance_name(name: str) -> str:
 
 @cache
 def own_source(name: str) -> str:
-    """Return a source that is no module: `builtins`, `methods` or `re`."""
+    """Return a source that is not of an offered module: `builtins`, `methods` or `re`."""
     return files(__package__).joinpath(f"{name}.monty").read_text(encoding="utf-8")
 
 
 @cache
 def own_exports(name: str) -> frozenset[str]:
-    """Return the names that such a source binds for cells, without their prefix."""
+    """Return the names that such a source defines for cells, without their prefix."""
     return frozenset(re.findall(r"^_rlm_(\w+)(?: = |, _rlm_)", own_source(name), re.MULTILINE)) | frozenset(
         re.findall(r"^_rlm_\w+, _rlm_(\w+) = ", own_source(name), re.MULTILINE)
     )
@@ -92,10 +92,10 @@ def own_exports(name: str) -> frozenset[str]:
 
 @cache
 def module_source(name: str) -> str:
-    """Return the source that makes a module, to be run once in a session.
+    """Return the source that creates a module, to be run once per session.
 
-    It imports only what Monty has itself and calls no host function while it runs. It works too after a cell has
-    given builtins such as `len` another meaning.
+    It imports only Monty's own modules and calls no host function while it runs. It also works after a cell has
+    rebound builtins such as `len`.
 
     Raises:
         SandboxError: The module is not one of `MODULES`.
@@ -107,12 +107,12 @@ def module_source(name: str) -> str:
 
 @cache
 def offered_names(name: str) -> frozenset[str]:
-    """Return what the source of an offered module puts into it; nothing for one that is made otherwise."""
+    """Return the names that the source of an offered module assigns as `m.<name>`."""
     return frozenset(re.findall(r"^    m\.(\w+) = ", module_source(name), re.MULTILINE))
 
 
 def imported(code: str) -> frozenset[str]:
-    """Find the offered modules that a cell imports anywhere; none in code that does not parse."""
+    """Return the offered modules that a cell imports anywhere; none if the code does not parse."""
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, MemoryError, RecursionError):

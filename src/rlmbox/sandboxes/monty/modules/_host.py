@@ -1,6 +1,6 @@
-"""Functions of the host behind the REPL's own: text encodings, patterns, literals. No model is told of them.
+"""Host functions behind the REPL's own functions: text encodings, patterns, literals. No model is told of them.
 
-What they are given comes from hostile code: sizes are bounded, and only encodings of text are known.
+Their arguments come from hostile code: sizes are bounded, and only text encodings are accepted.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ def _codec(encoding: str, errors: str, size: int) -> codecs.CodecInfo:
     if errors not in _ERRORS:
         raise LookupError(f"unknown error handler name '{errors}'")
     found = codecs.lookup(encoding)
-    if not found._is_text_encoding:  # noqa: SLF001 - as `str.encode` asks
+    if not found._is_text_encoding:  # noqa: SLF001 - the check that `str.encode` makes
         raise LookupError(f"'{encoding}' is not a text encoding; use codecs.encode() to handle arbitrary codecs")
     return found
 
 
 def encode(text: str, encoding: str, errors: str) -> bytes:
-    """Encode a text, as `str.encode` does."""
+    """Encode a string as `str.encode` does."""
     return _codec(encoding, errors, len(text)).encode(text, errors)[0]
 
 
 def decode(data: bytes, encoding: str, errors: str) -> str:
-    """Decode bytes, as `bytes.decode` does."""
+    """Decode bytes as `bytes.decode` does."""
     return _without_surrogates(_codec(encoding, errors, len(data)).decode(data, errors)[0])
 
 
 def _without_surrogates(text: str) -> str:
-    """Return a text that Monty can hold; it has no lone surrogates."""
+    """Return a string that Monty can hold, which has no lone surrogates."""
     if _SURROGATE.search(text):
         raise NotImplementedError(
             "a lone surrogate such as '\\ud800' is not in this REPL's Python: use text without it"
@@ -67,7 +67,7 @@ def _without_surrogates(text: str) -> str:
 
 
 def literal(text: str) -> Any:
-    """Return what `ast.literal_eval` gives, without what Monty has no value for."""
+    """Evaluate a literal as `ast.literal_eval` does, except for values that Monty lacks."""
     if len(text) > _MAX_LITERAL_CHARS:
         raise ValueError(f"a literal may have at most {_MAX_LITERAL_CHARS:,} characters here")
     try:
@@ -82,7 +82,7 @@ def literal(text: str) -> Any:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Return the texts in what `ast.literal_eval` gives."""
+    """Iterate over the strings in a value that `ast.literal_eval` returned."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -93,17 +93,17 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def ascii_digits(text: str) -> str:
-    """Return a text with decimal digits of other scripts as those of ASCII, as `int` and `float` read them."""
+    """Replace the decimal digits of other scripts by ASCII digits, as `int` and `float` do."""
     if len(text) > _MAX_NUMBER_CHARS:
         return text
     return "".join(str(unicodedata.decimal(char, char)) for char in text)
 
 
 def json_error(text: str) -> str:
-    """Return what `json.loads` says of a text that Monty does not read; '' where that is not known.
+    """Return the error message of `json.loads` for a text that Monty does not accept; '' if it is not known.
 
     Raises:
-        NotImplementedError: CPython reads it.
+        NotImplementedError: CPython accepts the text.
     """
     if len(text) > _MAX_LITERAL_CHARS:
         return ""
@@ -117,18 +117,18 @@ def json_error(text: str) -> str:
 
 
 def strptime(text: str, form: str) -> list[Any]:
-    """Return the parts that `datetime.strptime` reads, with the seconds and the name of a time zone or None."""
+    """Parse a time as `datetime.strptime` does; return its parts, offset in seconds and zone name (or None)."""
     found = datetime.strptime(text, form)
     offset = found.utcoffset()
     parts = [found.year, found.month, found.day, found.hour, found.minute, found.second, found.microsecond]
     name = found.tzname() if found.tzinfo is not None and found.tzinfo != timezone(offset or timedelta(0)) else None
     seconds = offset.total_seconds() if offset is not None else None
-    # Monty's timedelta takes whole seconds.
+    # Monty's timedelta takes integral seconds.
     return [parts, int(seconds) if seconds is not None and seconds.is_integer() else seconds, name]
 
 
 def isoformat(kind: str, text: str) -> list[Any]:
-    """Return the parts that `fromisoformat` of a date, a datetime or a time reads, and the offset's seconds or None."""
+    """Parse a date, datetime or time as `fromisoformat` does; return its parts, and the offset in seconds or None."""
     if kind == "date":
         day = date.fromisoformat(text)
         return [[day.year, day.month, day.day], None]

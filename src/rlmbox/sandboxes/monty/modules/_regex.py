@@ -1,11 +1,11 @@
-r"""Writes Python's regular expressions so that Monty's matcher does what `re` does.
+r"""Translates Python's regular expressions so that Monty's matcher gives the results of `re`.
 
-Monty matches with a Rust engine, which reads a pattern in its own way: `$` does not match before a final newline, `\Z`
-is another thing, `[[a]` and `[a&&b]` are sets of sets, `\w` and `\b` go by other tables, flags such as ASCII are not
-known. So the pattern is read as `re` reads it, and each part is written out with one meaning.
+Monty matches with a Rust engine whose syntax differs: `$` does not match before a final newline, `\Z` has another
+meaning, `[[a]` and `[a&&b]` are set operations, `\w` and `\b` use other tables, and flags such as ASCII do not exist.
+So the pattern is parsed as `re` parses it, and each part is written in an unambiguous form.
 
-What is written depends on the text: where it is ASCII, the engine's own classes are exact and quick; where it ends
-with no newline, `$` is its end.
+The translation depends on the text: if it is ASCII, the engine's own classes are exact and fast; if it does not end
+with a newline, `$` is its end.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
-from re import _constants, _parser  # type: ignore[attr-defined]  # private; alike in 3.11 to 3.15
+from re import _constants, _parser  # type: ignore[attr-defined]  # private; the same from 3.11 to 3.15
 from typing import Any
 
 MAX_PATTERN_CHARS = 10_000
@@ -24,9 +24,9 @@ _WORD = r"\p{L}\p{N}_"
 _SPACE = r"\s\x{1c}-\x{1f}"
 _NEVER = r"(?:[^\x{0}-\x{10ffff}])"
 _NO_BOUNDARY = r"\B" if re.search(r"\B", "") else r"(?:\B(?!\A\z))"
-"""What is within an empty text is a matter of the version."""
+"""Whether `\\B` matches an empty text depends on the version of Python."""
 _CATEGORIES = {
-    # Category: (in an ASCII text or by the flag ASCII, else); what stands in brackets.
+    # Category: (for an ASCII text or the flag ASCII, otherwise); the content of a bracketed class.
     _constants.CATEGORY_DIGIT: ("0-9", r"\p{Nd}"),
     _constants.CATEGORY_SPACE: (r"\x{20}\t\n\r\x{0b}\x{0c}", _SPACE),
     _constants.CATEGORY_WORD: ("a-zA-Z0-9_", _WORD),
@@ -42,23 +42,23 @@ if hasattr(_constants, "POSSESSIVE_REPEAT"):
 
 
 class UnsupportedPattern(ValueError):
-    """A pattern has something that Monty's engine cannot do as `re` does it."""
+    """A pattern uses a feature that Monty's engine cannot match as `re` does."""
 
 
 def pattern_facts(pattern: str, flags: int) -> dict[str, Any]:
-    """Return what the REPL needs of a pattern; the function behind `re` there.
+    """Return what the REPL needs to know of a pattern; the host function behind its `re`.
 
     Args:
-        pattern: As `re` takes it.
-        flags: As `re` takes them.
+        pattern: As for `re`.
+        flags: As for `re`.
 
     Returns:
-        `sources`: the pattern for a text that is (0) ASCII without a final newline, (1) ASCII with one, (2) not ASCII
-        without and (3) with one; `places`: the same, to find the match at every place; `flags`, `groups` and `names`
-        as `re` has them; `closing`: the groups as they end;
-        `empty`: 0 where no match is empty, 1 where one may be, 2 where after an empty one another may begin at the
-        same place; `behind`: how many characters before a match it looks at. `error` or `refused` where it is no
-        pattern, or one that the engine cannot do.
+        `sources`: the translated pattern for a text that is (0) ASCII without a final newline, (1) ASCII with one,
+        (2) not ASCII, without and (3) with one; `places`: the same, to find the match at every position; `flags`,
+        `groups` and `names` as in `re`; `closing`: the groups in the order in which they end;
+        `empty`: 0 if no match is empty, 1 if one may be, 2 if after an empty match another may begin at the same
+        position; `behind`: how many characters before a match the pattern looks at. `error` or `refused` if the pattern
+        is invalid, or cannot be translated.
     """
     if len(pattern) > MAX_PATTERN_CHARS:
         return {"refused": f"a pattern of more than {MAX_PATTERN_CHARS:,} characters"}
@@ -94,7 +94,7 @@ def _described(pattern: str, flags: int) -> dict[str, Any]:
 
 
 def _closing(tree: Any) -> Iterator[int]:
-    """Return the numbers of the groups in the order in which they end."""
+    """Iterate over the group numbers in the order in which the groups end."""
     for op, value in tree:
         for part in value if isinstance(value, tuple | list) else (value,):
             for inner in part if isinstance(part, list) else (part,):
@@ -111,7 +111,7 @@ def _emptiness(tree: Any) -> int:
 
 
 def _prefers_less(tree: Any) -> bool:
-    """Return whether a pattern may match nothing where it could match something."""
+    """Return whether a pattern may prefer an empty match to a longer one."""
     return any(_part_prefers_less(op, value) for op, value in tree)
 
 
@@ -126,7 +126,7 @@ def _part_prefers_less(op: Any, value: Any) -> bool:
 
 
 def _behind(tree: Any) -> int:
-    """Return how many characters before its place a pattern may look at."""
+    """Return how many characters before its position a pattern may look at."""
     most = 0
     for op, value in tree:
         if op is _constants.AT:
@@ -141,12 +141,12 @@ def _behind(tree: Any) -> int:
 
 
 class _MontyPatternWriter:
-    """Writes one pattern.
+    """Translates one pattern.
 
     Args:
         ascii_text: Whether the text is ASCII.
         newline: Whether it ends with a newline.
-        before: Groups that stand before those of the pattern.
+        before: Number of groups that precede those of the pattern.
     """
 
     def __init__(self, ascii_text: bool, newline: bool, before: int = 0) -> None:
@@ -201,7 +201,7 @@ class _MontyPatternWriter:
             raise UnsupportedPattern(f"a repetition of more than {MAX_REPEAT:,} in a pattern")
         inner = self.sequence(body, flags)
         if body.getwidth()[1] == 0:
-            # What has no width is there or not; engines differ in how often they look, and whether at all.
+            # A part of no width matches or not; engines differ in whether and how often they try it.
             if least or not most:
                 return f"(?:{inner})" if least else ""
             if op is _constants.MIN_REPEAT:

@@ -1,7 +1,7 @@
-"""The words of errors in the version of CPython that runs the host, where Monty has those of another.
+"""Error messages of the Python version that runs the host, where Monty's differ.
 
-Words go with the version: a cell that prints an error is to print in Monty what it prints in the other sandboxes here.
-What Monty's words do not say, such as the kind of key of a KeyError, is refused where a cell would show it.
+Messages depend on the version: a cell that prints one has to print in Monty what it prints in the other sandboxes here.
+A message that cannot be derived from Monty's, such as a KeyError with a key of unknown type, is refused where shown.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STATISTICS = re.compile(
     r"|(data and weights must be the same length|sum of weights must be non-zero|Number of weights does not match).*"
     r"|(geometric mean requires|harmonic mean does not|Weighted sum must be).*|n must be at least 1"
 )
-"""The words of a StatisticsError, which is a ValueError in Monty."""
+"""Messages of a StatisticsError, which is a ValueError in Monty."""
 
 _ANY = cast("Any", None)
 _NO_PLACE = cast("Any", [])
@@ -32,7 +32,7 @@ _AWARE: Any = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def _said(act: Callable[[], object]) -> str:
-    """Return the message of the error that a call raises."""
+    """Return the message of the exception that a call raises."""
     try:
         act()
     except (ValueError, TypeError, ArithmeticError, AttributeError) as error:
@@ -50,7 +50,7 @@ def _part_set() -> None:
 
 @cache
 def _texts() -> dict[tuple[str, str], str]:
-    """Return the messages of this version of Python, by the exception's type and Monty's message."""
+    """Return this version's messages by the exception's type and Monty's message."""
     return {
         ("ValueError", "max() iterable argument is empty"): _said(lambda: max(_NO_PLACE)),
         ("ValueError", "min() iterable argument is empty"): _said(lambda: min(_NO_PLACE)),
@@ -86,7 +86,7 @@ _OF_CPYTHON = re.compile(
         [
             rf"unsupported operand type\(s\) for \S+( or pow\(\)|=)?: {_OPERAND} and {_OPERAND}",
             rf"unsupported operand type\(s\) for divmod\(\): {_OPERAND} and {_OPERAND}",
-            # Of two lists CPython compares what is in them, and tells of that.
+            # For two lists CPython compares their items, and names the types of these.
             rf"'(<|>|<=|>=)' not supported between instances of (?!{_TWO_LISTS}){_OPERAND} and {_OPERAND}",
             rf"bad operand type for (unary [-+~]|abs\(\)): {_OPERAND}",
             r'can only concatenate (str|list|tuple|deque) \(not "[\w.]+"\) to (str|list|tuple|deque)',
@@ -145,21 +145,21 @@ _OF_CPYTHON = re.compile(
     ),
     re.DOTALL,
 )
-"""The words of a TypeError that are the same in Monty; those of calls with other arguments than there are differ."""
+"""TypeError messages that are the same in Monty. Those of calls with the wrong number of arguments differ."""
 
 
 def is_of_cpython(words: str) -> bool:
-    """Return whether CPython says the same of a TypeError that is not of the cell's own making.
+    """Return whether CPython has the same message for a TypeError that the cell did not raise itself.
 
     Args:
-        words: Its words, in this version.
+        words: The message, in this version.
     """
     return bool(_OF_CPYTHON.fullmatch(words))
 
 
 @cache
 def _vague() -> list[tuple[str, str]]:
-    """Return the types and the beginnings of words of Monty's own of which CPython's cannot be made."""
+    """Return the types and prefixes of Monty's messages from which CPython's cannot be derived."""
     if "x not in" in _said(lambda: deque([1]).remove(2)):
         return []
     return [("ValueError", "deque.remove(x): "), ("ValueError", "deque.index(x): ")]
@@ -167,7 +167,7 @@ def _vague() -> list[tuple[str, str]]:
 
 @cache
 def _beginnings() -> list[tuple[str, str, str]]:
-    """Return the types and the beginnings of Monty's words for which this version says the same whatever follows."""
+    """Return types and prefixes of Monty's messages, with the message of this version that replaces the whole."""
     day = _said(lambda: date(2024, 2, 30))
     domain = _said(lambda: math.acos(2))
     beginnings = ("expected a number ", "expected a noninteger ", "expected argument value ")
@@ -181,7 +181,7 @@ def _beginnings() -> list[tuple[str, str, str]]:
 
 @cache
 def _endings() -> list[tuple[str, str, str]]:
-    """Return the types, the endings of Monty's words, and those of this version."""
+    """Return types and suffixes of Monty's messages, with the suffix of this version."""
     within = _said(lambda: 1 in cast("Any", 5)).partition("'int'")[2]
     plain = _said(lambda: setattr(_ANY, "x", 1)).partition("'x'")[2]
     return [
@@ -192,7 +192,7 @@ def _endings() -> list[tuple[str, str, str]]:
 
 @cache
 def _sums() -> list[tuple[str, str]]:
-    """Return the beginnings of Monty's words for a sum that there is not, and this version's, with ? for the type."""
+    """Return prefixes of Monty's messages for an unsupported sum, with this version's message, ? for the type."""
     whole = "unsupported operand type(s) for +: '{}' and '"
     return [
         (whole.format("tuple"), _said(lambda: cast("Any", ()) + 1).replace("int", "?")),
@@ -204,25 +204,25 @@ _UNITS = re.compile(r"(year|month|hour|minute|second|microsecond) must be in [\d
 
 
 def in_this_version(kind: str, text: str) -> str:
-    """Return the words of this version for an error that a cell did not catch.
+    """Return this version's message for an exception that a cell did not catch.
 
     Args:
-        kind: The error's type.
-        text: Monty's words.
+        kind: The exception's type.
+        text: Monty's message.
     """
     words: dict[str, Any] = {}
-    exec(_source(), words)  # noqa: S102 - our own, and one set of rules for both sides
+    exec(_source(), words)  # noqa: S102 - our own source, so that host and REPL share one set of rules
     return str(words["_rlm_said"](kind, text))
 
 
 def type_name(kind: str) -> str:
-    """Return the name of an error's type in this version."""
+    """Return the name of an exception's type in this version."""
     return re.error.__name__ if kind == "PatternError" else kind
 
 
 @cache
 def date_words() -> str:
-    """Return the source of the words for a name that a date, or a named tuple, has no field of."""
+    """Return the source of the messages for a field that a date or a named tuple lacks."""
 
     class Point(NamedTuple):
         x: int
@@ -237,14 +237,14 @@ def date_words() -> str:
 
 @cache
 def pattern_words() -> str:
-    """Return the source of the words that this version has for flags of a pattern that are none."""
+    """Return the source of this version's message for pattern flags of the wrong type."""
     kind = _said(lambda: re.compile("", cast("Any", ""))).rpartition(" and ")[2].strip("'")
     return f"_rlm_flag_type = {kind!r}\n"
 
 
 @cache
 def words_source() -> str:
-    """Return the source of `_rlm_worded`, which gives an error that a cell has caught the words of CPython."""
+    """Return the source of `_rlm_worded`, which translates the message of a caught exception to CPython's."""
     sources = [
         files(__package__).joinpath(f"{name}.monty").read_text(encoding="utf-8") for name in ("errors", "worded")
     ]

@@ -1,4 +1,4 @@
-"""The host's part of `zlib` in Monty: bounded, since the data comes from a model's code."""
+"""Host functions behind `zlib` in Monty; sizes are bounded, since the data comes from a model's code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zlib
 from rlmbox.types import HostFunction
 
 MAX_BYTES = 16 * 1024 * 1024
-"""Most bytes that one call may decompress to, compress or sum up."""
+"""Most bytes that one call may decompress to, compress or checksum."""
 
 _MAX_PACKED_BYTES = MAX_BYTES + 1024 * 1024  # data that does not compress grows a little
 _MASK = 0xFFFFFFFF
@@ -24,12 +24,12 @@ def _checked(data: object, limit_bytes: int = MAX_BYTES) -> bytes:
 def _integer(value: object) -> int:
     if not isinstance(value, int):
         raise TypeError(f"{type(value).__name__!r} object cannot be interpreted as an integer")
-    # Far outside what zlib takes, but within what C can be given.
+    # Far outside the range of zlib, but within that of a C int.
     return max(-1000, min(value, 1000))
 
 
 def decompress(data: bytes, wbits: int = 15) -> bytes:
-    """Unpack a whole zlib, gzip or raw stream, as `zlib.decompress` does.
+    """Decompress a whole zlib, gzip or raw stream, as `zlib.decompress` does.
 
     Raises:
         ValueError: The stream is damaged, incomplete or larger than 16 MiB.
@@ -49,7 +49,7 @@ def decompress(data: bytes, wbits: int = 15) -> bytes:
 
 
 def compress(data: bytes, level: int = -1, wbits: int = 15) -> bytes:
-    """Pack up to 16 MiB, as `zlib.compress` does.
+    """Compress up to 16 MiB, as `zlib.compress` does.
 
     Raises:
         ValueError: The data is too long, or `level` or `wbits` is not one that zlib has.
@@ -64,7 +64,7 @@ def compress(data: bytes, level: int = -1, wbits: int = 15) -> bytes:
 
 
 def crc32(data: bytes, value: int = 0) -> int:
-    """Sum up to 16 MiB as `zlib.crc32` does, going on from `value`.
+    """Compute a checksum of up to 16 MiB as `zlib.crc32` does, starting from `value`.
 
     Raises:
         ValueError: The data is too long.
@@ -74,7 +74,7 @@ def crc32(data: bytes, value: int = 0) -> int:
 
 
 def adler32(data: bytes, value: int = 1) -> int:
-    """Sum up to 16 MiB as `zlib.adler32` does, going on from `value`.
+    """Compute a checksum of up to 16 MiB as `zlib.adler32` does, starting from `value`.
 
     Raises:
         ValueError: The data is too long.
@@ -87,4 +87,4 @@ HOST_FUNCTIONS: tuple[HostFunction, ...] = tuple(
     HostFunction(f"_rlm_zlib_{call.__name__}", call, f"The host's part of `zlib.{call.__name__}`.", pure=True)
     for call in (decompress, compress, crc32, adler32)
 )
-"""What the source of `zlib` calls; for the sandbox's own table, not for the prompt."""
+"""Host functions that the source of `zlib` calls; in the sandbox's own table, not in the prompt."""
