@@ -1,4 +1,4 @@
-"""The answer of a server to a call, as the JSON value that code gets."""
+"""Conversion of a tool result to the JSON value that code gets."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _ERROR_CHARS = 2_000
 def value_of(result: CallToolResult, *, is_wrapped: bool) -> Any:
     """Return the value of a result.
 
-    Structured content is the value itself. One text is a `str`; an image or a sound is a dict with `type`, `mime_type`
-    and `data` in base64; several parts are a list of such. Where there is structured content and an image besides, it
-    is a dict of `structured` and `content`.
+    Structured content is the value itself. A single text is a `str`; an image or audio is a dict with `type`,
+    `mime_type` and `data` in base64; several parts are a list of these. Structured content together with an image is a
+    dict of `structured` and `content`.
 
     Args:
         result: The result.
-        is_wrapped: Whether the value is the one member `result` of the structured content.
+        is_wrapped: Whether the value is the only member, `result`, of the structured content.
 
     Raises:
         RuntimeError: The tool failed; the message is the server's.

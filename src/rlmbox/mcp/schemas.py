@@ -1,6 +1,6 @@
-"""A tool's JSON Schema as the signature that a model reads, and code's arguments as the object that the server takes.
+"""Conversion of a tool's JSON Schema to a signature for the model, and of a call's arguments to an object for the server.
 
-The schema is a stranger's: nothing in it is taken for granted, and what cannot be read is `Any`.
+The schema is untrusted: anything in it that cannot be read becomes `Any`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SIMPLE = (str, int, float, bool, type(None))
 
 
 def identifier(name: str) -> str:
-    """Return a name of a server's as one that code can call.
+    """Convert a server's name to an identifier that code can use.
 
     Args:
         name: The name.
@@ -44,12 +44,12 @@ class ToolParameters:
     """The parameters of a tool.
 
     Args:
-        schema: The JSON Schema of the object that it takes.
-        returns: The JSON Schema of what it returns; None where it does not say.
+        schema: The JSON Schema of its arguments.
+        returns: The JSON Schema of its result; None if not given.
 
     Attributes:
-        signature: As code may call it.
-        is_wrapped: True if what it returns is the one member `result` of an object.
+        signature: The signature for calls from code.
+        is_wrapped: True if the result is the only member, `result`, of an object.
     """
 
     def __init__(self, schema: Mapping[str, Any], returns: Mapping[str, Any] | None) -> None:
@@ -65,17 +65,17 @@ class ToolParameters:
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Names of the parameters that cannot be written as such and are given in a dict, with `**`."""
+        """Names of the parameters that are not identifiers and have to be passed in a dict, with `**`."""
         return tuple(name for name in self._members if not _is_parameter(name))
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the object to send.
 
         Args:
-            given: The arguments by name. None for one that need not be given, and cannot be null, leaves it out.
+            given: The arguments by name. None is left out if the parameter is optional and not nullable.
 
         Raises:
-            TypeError: It does not fit the schema.
+            TypeError: It does not match the schema.
         """
         found = {key: value for key, value in given.items() if value is not None or self._takes_none(key)}
         try:
@@ -89,7 +89,7 @@ class ToolParameters:
 
     def _signature(self, returns: str) -> inspect.Signature:
         named = [name for name in self._members if _is_parameter(name)]
-        named.sort(key=lambda name: name not in self._required)  # stable: those that must be given come first
+        named.sort(key=lambda name: name not in self._required)  # stable: required parameters come first
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         parameters = [
             inspect.Parameter(name, kind, default=self._default(name), annotation=self._annotation(name))
@@ -117,7 +117,7 @@ class ToolParameters:
 def _check_of(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
     try:
         return schema_check(schema)
-    except ValueError:  # the server says what is wrong with arguments, then
+    except ValueError:  # an invalid schema: the server checks the arguments itself
         return lambda value: value
 
 
@@ -126,7 +126,7 @@ def _is_parameter(name: str) -> bool:
 
 
 def _type(schema: Any, root: Any, depth: int = 0) -> str:
-    """Return the type of a member, as a model would write it."""
+    """Return the type of a member in Python's notation."""
     if not isinstance(schema, Mapping) or depth > _MOST_DEPTH:
         return "Any"
     reference = schema.get("$ref")
@@ -150,7 +150,7 @@ def _type(schema: Any, root: Any, depth: int = 0) -> str:
 
 
 def _shape(members: Mapping[str, Any], root: Any, depth: int) -> str:
-    """Return what an object looks like; it is read by a model and not by a type checker."""
+    """Return the structure of an object, for a model rather than a type checker."""
     if depth > 2 or not members or len(members) > _MOST_VALUES:
         return "dict"
     return f"{{{', '.join(f'{name!r}: {_type(each, root, depth + 1)}' for name, each in members.items())}}}"
@@ -161,7 +161,7 @@ def _union(kinds: list[str]) -> str:
 
 
 def _referred(reference: str, root: Any) -> Any:
-    """Return what a reference within the schema refers to; None for any other."""
+    """Resolve a reference within the schema; None for any other."""
     if not reference.startswith("#/"):
         return None
     found = root

@@ -1,7 +1,7 @@
 """`MCPTools`: the tools of an MCP server, over stdio or streamable HTTP, as tools of a run.
 
-The SDK's client may only be opened and closed by one task, and a session's methods run in many: a task of the
-connection's own holds the client, from the start of the run to its end.
+The SDK's client has to be opened and closed by the same task, while a session's methods run in many: a task of the
+connection itself holds the client open, from the start of the run to its end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mcp import Client
     from mcp_types import Tool as ServerTool
 
-_CLOSING_S = 15.0  # more than the SDK takes to end a server that does not want to
+_CLOSING_S = 15.0  # more than the SDK takes to end a server that resists
 _DESCRIPTION_CHARS = 1_000
 _STDERR_CHARS = 300
 _MOST_PAGES = 100
@@ -41,25 +41,21 @@ _KEY_HEADERS = ("auth", "key", "token", "secret", "cookie", "password")
 
 
 class MCPTools:
-    """The tools of an MCP server; each run connects to it, and closes the connection with its session.
+    """The tools of an MCP server; each run opens a connection, and closes it with its session.
 
     Args:
-        server: The address of a server (`https://…/mcp`), or the command that starts one on this machine, as a list or
-            as one text.
-        name: A name for the server, in messages and before the names of its tools; None for the server's own.
-        prefix: Whether its name stands before those of its tools; None for only where they would clash.
-        only: Names of the tools to take; None for all.
-        env: Variables of the environment of a command, besides the few that it inherits (`PATH`, `HOME` and the like).
-        cwd: Folder in which a command runs.
-        headers: HTTP headers for an address, such as `Authorization`.
-        timeout_s: Seconds that a call may take; None for `Limits.tool_timeout_s`.
-        start_timeout_s: Seconds in which the server has to be there.
-        depths: Depths of the sessions that have the tools, 0 for the root; None for all.
-        pure: Names of the tools that do nothing but compute; see `Tool`.
-        idempotent: Names of the tools that may be called again; see `Tool`.
+        server: URL of a server (`https://…/mcp`), or the command that starts one on this machine, as a list or a
+        string. name: A name for the server, in messages and as a prefix of its tools; None for the server's own.
+        prefix: Whether to prefix the names of its tools; None to do so only for names that would clash. only: Names of
+        the tools to use; None for all. env: Environment variables of a command, besides the few that it inherits
+        (`PATH`, `HOME` and the like). cwd: Working directory of a command. headers: HTTP headers for a URL, such as
+        `Authorization`. timeout_s: Timeout of a call, in seconds; None for `Limits.tool_timeout_s`. start_timeout_s:
+        Timeout of the connection, in seconds. depths: Depths of the sessions that have the tools, 0 for the root; None
+        for all. pure: Names of the tools that only compute; see `Tool`. idempotent: Names of the tools that may be
+        called again; see `Tool`.
 
     Raises:
-        ConfigError: The server is neither an address nor a command, or an option does not go with it.
+        ConfigError: The server is neither a URL nor a command, or an option does not apply to it.
     """
 
     def __init__(
@@ -103,14 +99,14 @@ class MCPTools:
 
     @property
     def label(self) -> str:
-        """The server's name in messages: the one it was given, or its host or command."""
+        """The server's name in messages: the given one, or its host or command."""
         if self.name:
             return self.name
         return (urlsplit(self.url).hostname or "server") if self.url else Path(self.command[0]).name
 
     @cached_property
     def secrets(self) -> SecretValues:
-        """The values that must not leave: keys in the headers, in the address and in the command's environment."""
+        """The values that must not leave: keys in the headers, the URL and the command's environment."""
         found = list(secrets_of_environment(self.env))
         for name, value in self.headers.items():
             if any(word in name.lower() for word in _KEY_HEADERS):
@@ -121,7 +117,7 @@ class MCPTools:
         return SecretValues(found)
 
     def connection(self) -> MCPConnection:
-        """Return a connection for one run, which is not open yet.
+        """Return a connection for one run, not yet open.
 
         Raises:
             ConfigError: The SDK is not installed.
@@ -135,7 +131,7 @@ class MCPConnection:
     """A connection to a server, for one run.
 
     Args:
-        given: What the user said of it.
+        given: The user's settings.
     """
 
     def __init__(self, given: MCPTools) -> None:
@@ -147,10 +143,10 @@ class MCPConnection:
         self._stderr: TextIO | None = None
 
     async def open(self) -> list[MCPTool]:
-        """Connect, and list the tools there are.
+        """Connect, and list the server's tools.
 
         Raises:
-            ConfigError: The server is not there, is not one, or has no such tools.
+            ConfigError: There is no such server, it is not an MCP server, or it lacks a tool.
         """
         self._ready = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._hold(self._ready))
@@ -164,7 +160,7 @@ class MCPConnection:
             )
         try:
             own_name, listed = self._ready.result()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line
+        except Exception as error:  # noqa: BLE001 - any failure becomes one line for the user
             reason = f"{self._line(error)}{self._said()}"
             await self.aclose()
             raise ConfigError(
@@ -184,13 +180,13 @@ class MCPConnection:
 
         Args:
             tool: Its name.
-            arguments: The object that it takes.
+            arguments: Its arguments.
 
         Returns:
-            The server's result, as the SDK has it.
+            The result, as the SDK returns it.
 
         Raises:
-            ConnectionError: The server is gone, or does not keep to the protocol.
+            ConnectionError: The server is gone, or violates the protocol.
             RuntimeError: It refused the call.
         """
         from mcp import MCPError
@@ -206,15 +202,15 @@ class MCPConnection:
             raise RuntimeError(self._line(error)) from None
         except TimeoutError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+        except Exception as error:  # noqa: BLE001 - any failure is raised in the cell
             raise ConnectionError(self._gone(self._line(error))) from None
 
     async def aclose(self) -> None:
-        """Close the connection, and end the server where it is a command; afterwards nothing of it is left."""
+        """Close the connection, and end a server that was started by command."""
         self._stop.set()
         if self._task is not None:
             if self._ready is not None and not self._ready.done():
-                self._task.cancel()  # it is not there yet, and may never be
+                self._task.cancel()  # still connecting, and may never finish
             done, _ = await asyncio.wait([self._task], timeout=_CLOSING_S)
             if not done:
                 self._task.cancel()
@@ -225,7 +221,7 @@ class MCPConnection:
     async def _hold(self, ready: asyncio.Future[tuple[str, list[ServerTool]]]) -> None:
         """Hold the client open until the run ends."""
         try:
-            await to_thread.run_sync(import_module, "mcp")  # takes a second, in which others go on
+            await to_thread.run_sync(import_module, "mcp")  # takes a second, so not on the loop
             async with AsyncExitStack() as stack:
                 client = self._client = await self._connected(stack)
                 listed = await _listed(client)
@@ -235,7 +231,7 @@ class MCPConnection:
                 await self._stop.wait()
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - it is told where it is waited for, or by the next call
+        except BaseException as error:  # noqa: BLE001 - reported to the waiting caller, or by the next call
             if not ready.done():
                 ready.set_exception(_first(error))
         finally:
@@ -256,13 +252,13 @@ class MCPConnection:
         return await stack.enter_async_context(Client(stdio_client(parameters, errlog=self._stderr)))
 
     async def _has_ended(self) -> bool:
-        """Return True if the connection is gone, and not only this one call went wrong."""
+        """Return True if the connection is gone, rather than only one call having failed."""
         if self._client is None:
             return True
         try:
             async with asyncio.timeout(2):
                 await self._client.session.list_tools()
-        except Exception:  # noqa: BLE001 - whatever it is, the server does not answer
+        except Exception:  # noqa: BLE001 - in any case the server does not answer
             return True
         return False
 
@@ -299,12 +295,12 @@ class _Call:
 
 
 class MCPTool:
-    """A tool of a server, whose name is not settled yet.
+    """A tool of a server, whose name is not decided yet.
 
     Args:
         connection: The connection.
         tool: The tool, as the server lists it.
-        prefix: The server's name, as an identifier.
+        prefix: The server's name as an identifier.
     """
 
     def __init__(self, connection: MCPConnection, tool: ServerTool, prefix: str) -> None:
@@ -312,17 +308,17 @@ class MCPTool:
 
     @property
     def name(self) -> str:
-        """Its name in the REPL, unless that is taken."""
+        """Its name in the REPL, unless that clashes."""
         return self.prefixed_name if self._connection.given.prefix else identifier(self._tool.name)
 
     @property
     def prefixed_name(self) -> str:
-        """Its name with the server's before it; the same where the user wants none."""
+        """Its name with the server's as prefix; unchanged if the user wants no prefix."""
         own = identifier(self._tool.name)
         return own if self._connection.given.prefix is False else f"{self._prefix}_{own}"
 
     def named(self, name: str) -> Tool:
-        """Return it as a tool of a name.
+        """Return a `Tool` of the given name.
 
         Args:
             name: The name.
@@ -349,12 +345,12 @@ class MCPTool:
 
 @dataclass(frozen=True)
 class _Server(Tool):
-    """A tool whose signature and words are a server's.
+    """A tool whose signature and description are the server's.
 
     Attributes:
-        signature: How code may call it.
-        said: What it does.
-        hidden: What must not leave.
+        signature: The signature for calls from code.
+        said: Its description.
+        hidden: Values that must not leave.
     """
 
     signature: Any = None
@@ -401,7 +397,7 @@ async def _listed(client: Client) -> list[ServerTool]:
 
 
 def _first(error: BaseException) -> BaseException:
-    """Return the error at the bottom of the groups that task groups put around it."""
+    """Unwrap the exception inside nested exception groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -1,6 +1,6 @@
-"""`python -m rlmbox.tool`: the service of `rlmbox tool`, without what the whole command has to import.
+"""`python -m rlmbox.tool`: the service of `rlmbox tool`, without the imports of the whole command.
 
-It starts in a third of the time, and is what `make tool-binary` packs.
+It starts in a third of the time, and is what `make tool-binary` packages.
 """
 
 from __future__ import annotations

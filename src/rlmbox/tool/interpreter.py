@@ -1,4 +1,4 @@
-"""One persistent interpreter in a sandbox: runs call after call, and is made anew where one has to end it."""
+"""A persistent interpreter in a sandbox, which is replaced by a new one when a call has to be killed."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from rlmbox.tool.schema import MAX_CODE_BYTES, MAX_OUTPUT_BYTES, MAX_TIMEOUT_S, 
 from rlmbox.types import Cell, CellLimits, Execution
 
 NO_CONTEXT = "(no context)"
-"""The variable `context` where none is given."""
+"""The value of the variable `context` if none is given."""
 
 _GRACE_S = 1.0  # between an interrupt and the kill
 _AGAIN_S = 0.3
-_NOTE_CHARS = 200  # the sandbox's own note on what it has dropped
+_NOTE_CHARS = 200  # room for the sandbox's own note of what it has dropped
 
 
 def tool_limits(*, memory_bytes: int | None = None, max_timeout_s: float = MAX_TIMEOUT_S) -> CellLimits:
     """Return the limits of an interpreter.
 
     Args:
-        memory_bytes: Memory of its own; None for the usual.
-        max_timeout_s: The longest timeout of a call; each call has one of its own below it.
+        memory_bytes: Memory limit of the code; None for the default.
+        max_timeout_s: The longest timeout of a call.
     """
-    # The sandbox's own deadline is only the last resort here: it comes after ours and its kill.
+    # The sandbox's own deadline is a last resort: it comes after the tool's timeout and kill.
     limits = CellLimits(
         cell_timeout_s=max_timeout_s + 10 * _GRACE_S,
         output_chars=MAX_OUTPUT_BYTES - _NOTE_CHARS,
@@ -41,14 +41,14 @@ def tool_limits(*, memory_bytes: int | None = None, max_timeout_s: float = MAX_T
 
 
 class Interpreter:
-    """A persistent interpreter. Used from one event loop; calls run one after another.
+    """A persistent interpreter, used from one event loop; calls run one after another.
 
     Args:
-        make_sandbox: Makes its sandbox, and another where one is lost.
-        limits: What a call may use; see `tool_limits`.
-        context: The text that is `context` in it; None for none.
-        host: Functions that code may call; None for those of the context, where there is one.
-        echo: Whether the value of a last bare expression is printed, as Python's prompt does.
+        make_sandbox: Creates its sandbox, and a new one if that is lost.
+        limits: Limits of a call; see `tool_limits`.
+        context: The text of the variable `context`, or None.
+        host: Functions that code may call; None for those of the context, if there is one.
+        echo: Whether the value of a last bare expression is printed, as at Python's prompt.
     """
 
     def __init__(
@@ -75,18 +75,18 @@ class Interpreter:
         return "" if self._sandbox is None else self._sandbox.name
 
     async def start(self) -> None:
-        """Make the interpreter ready, which the first call does otherwise.
+        """Start the interpreter, which the first call does otherwise.
 
         Raises:
-            RLMError: No sandbox can be started here.
+            RLMError: No sandbox can be started.
         """
         async with self._turn:
             await self._started()
 
     async def run(self, call: ToolCall) -> ToolResult:
-        """Run a call's code; whatever becomes of it is the result.
+        """Run a call's code; every failure is reported in the result.
 
-        Cancellation interrupts the code, and what it has done until then is kept where it heeds that.
+        Cancellation interrupts the code; if it stops in time, its variables are kept.
         """
         async with self._turn:
             began = time.perf_counter()
@@ -100,12 +100,12 @@ class Interpreter:
             return of_execution(execution, call, timed_out=timed_out, lost_before=lost_before, echo=self._echo)
 
     async def finish(self) -> None:
-        """End the interpreter once the calls that came before are done."""
+        """Close the interpreter after the calls that are already queued."""
         async with self._turn:
             await self.close()
 
     async def close(self) -> None:
-        """End the interpreter, also while a call runs, which then ends."""
+        """Close the interpreter; a running call ends."""
         self._closed = True
         if self._sandbox is not None:
             await self._sandbox.close()
@@ -121,7 +121,7 @@ class Interpreter:
                 await sandbox.close()
                 raise
             self._sandbox = sandbox
-            if self._is_closed():  # meanwhile
+            if self._is_closed():  # while it started
                 await sandbox.close()
                 raise RLMError("the tool is closed")
         return self._sandbox
@@ -130,7 +130,7 @@ class Interpreter:
         return self._closed
 
     async def _drop(self) -> None:
-        """Give up the sandbox; the next call begins in a new one."""
+        """Discard the sandbox; the next call starts in a new one."""
         sandbox, self._sandbox = self._sandbox, None
         if sandbox is not None:
             self._lost = self._used
@@ -139,7 +139,7 @@ class Interpreter:
                 await sandbox.close()
 
     async def _timed(self, sandbox: Sandbox, call: ToolCall) -> tuple[Execution, bool]:
-        """Run the code until its time is over; return what it gave and whether that was so."""
+        """Run the code up to its timeout; return the execution, and whether the time was up."""
         running = asyncio.ensure_future(sandbox.execute(Cell(call.code)))
         self._used = True
         try:
@@ -153,7 +153,7 @@ class Interpreter:
             raise
 
     async def _stopped(self, sandbox: Sandbox, running: asyncio.Future[Execution]) -> Execution:
-        """Interrupt the code, so that the variables are kept, or else end all of it."""
+        """Interrupt the code, which keeps the variables, or kill the sandbox if it does not stop."""
         if await self._heeded(sandbox, running):
             return running.result()
         running.cancel()
@@ -163,7 +163,7 @@ class Interpreter:
         if await _is_whole(sandbox):
             return replace(ended, namespace="kept")
         await self._drop()
-        self._lost = False  # this result says so
+        self._lost = False  # reported in this result
         return replace(ended, namespace="lost")
 
     async def _heeded(self, sandbox: Sandbox, running: asyncio.Future[Execution]) -> bool:
@@ -177,7 +177,7 @@ class Interpreter:
 
 
 async def _is_whole(sandbox: Sandbox) -> bool:
-    """Return whether a sandbox, of which a cell was cancelled, goes on with its variables."""
+    """Return whether a sandbox still has its variables after the cancellation of a cell."""
     if not sandbox.outlives_cancellation:
         return False
     with suppress(RLMError):

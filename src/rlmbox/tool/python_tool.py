@@ -1,4 +1,4 @@
-"""The tool as an object: give its schema to a model, and its calls to it."""
+"""The tool as an object: its schema for a model, and its calls."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _log = logging.getLogger("rlmbox")
 class PythonTool:
     """A persistent, sandboxed Python interpreter for any agent.
 
-    Give `schema(...)` to a model as a tool, and the arguments that the model sends to `call` or `acall`. Whatever they
-    are, the answer is a `ToolResult`. It may be used from several threads and event loops at once; calls run one after
-    another. Use it as a context manager, or call `close()`, to end the interpreter.
+    Give `schema(...)` to a model as a tool, and pass the arguments that the model sends to `call` or `acall`. Any
+    arguments are answered with a `ToolResult`. It may be used from several threads and event loops at once; calls run
+    one after another. Use it as a context manager, or call `close()`, to end the interpreter.
 
     Args:
-        sandbox: The sandbox's name, or what makes one. `auto` is the strongest that shows, on this machine, that it
-            holds.
-        packages: Installed packages that code may import, such as `numpy`, with what they need.
-        context: A text, however long, that is `context` in the interpreter, with `ctx` to search it; None for none.
-        timeout_s: Seconds that a call may run which names no timeout.
-        max_timeout_s: The longest timeout that a call may name.
-        memory_bytes: Memory that the code may use, beyond the context; None for the usual 128 MiB.
-        echo: Print the value of a last bare expression, as Python's prompt does.
+        sandbox: Name of the sandbox, or a function that creates one. `auto` is the strongest one that passes its
+            self-check on this machine.
+        packages: Installed packages that code may import, such as `numpy`, with their dependencies.
+        context: A text of any length, available as `context`, with `ctx` to search it; None for none.
+        timeout_s: Timeout of a call that specifies none, in seconds.
+        max_timeout_s: Longest timeout that a call may specify.
+        memory_bytes: Memory limit of the code, without the context; None for 128 MiB.
+        echo: Print the value of a last bare expression, as at Python's prompt.
 
     Raises:
-        ConfigError: There is no such sandbox, it cannot have the packages, or a number is not above 0.
+        ConfigError: The sandbox does not exist or cannot provide the packages, or a number is not above 0.
         ContextError: The context cannot be opened.
     """
 
@@ -81,11 +81,11 @@ class PythonTool:
 
     @staticmethod
     def schema(provider: SchemaProvider | None = None) -> dict[str, Any]:
-        """Return the tool's definition as a provider takes it.
+        """Return the tool definition in the format of a provider.
 
         Args:
-            provider: `openai` for its chat completions and all servers that speak them, `anthropic`, `google` for a
-                function declaration, `mcp`; None for `name`, `description` and `parameters` alone.
+            provider: `openai` for chat completions and compatible servers, `anthropic`, `google` for a function
+                declaration, `mcp`; None for only `name`, `description` and `parameters`.
 
         Raises:
             ConfigError: There is no such provider.
@@ -94,39 +94,39 @@ class PythonTool:
 
     @property
     def sandbox(self) -> str:
-        """The name of the sandbox that code runs in; empty before the start."""
+        """Name of the sandbox; empty before the start."""
         return "" if self._interpreter is None else self._interpreter.sandbox
 
     def call(self, arguments: object = None, /, *, code: object = None, timeout: object = None) -> ToolResult:
-        """Carry out a call and wait for its result.
+        """Run a call and wait for its result.
 
         Args:
-            arguments: What the model sent: a mapping with `code` and perhaps `timeout`, or that as JSON text.
-            code: The code, in place of `arguments`.
-            timeout: Seconds that it may run, with `code`; None for `timeout_s`.
+            arguments: What the model sent: a mapping with `code` and optionally `timeout`, or the same as JSON text.
+            code: The code, instead of `arguments`.
+            timeout: Timeout in seconds, with `code`; None for `timeout_s`.
         """
         read = self._read(arguments, code, timeout)
         return read if isinstance(read, ToolResult) else run_blocking(lambda: self._run(read))
 
     async def acall(self, arguments: object = None, /, *, code: object = None, timeout: object = None) -> ToolResult:
-        """Carry out a call; see `call`. Cancellation interrupts the code, whose variables are kept if it heeds that."""
+        """Run a call; see `call`. Cancellation interrupts the code; if it stops in time, its variables are kept."""
         read = self._read(arguments, code, timeout)
         return read if isinstance(read, ToolResult) else await _elsewhere(lambda: self._run(read))
 
     def start(self) -> bool:
-        """Make the interpreter ready, which the first call does otherwise; return whether it is.
+        """Start the interpreter, which the first call does otherwise; return whether it runs.
 
-        An interpreter that cannot start is a warning in the log and no error: the agent goes on, and each call tries
-        anew and says why it failed.
+        A failure is logged as a warning and raises no error: the agent goes on, and each call tries again and reports
+        why it failed.
         """
         return run_blocking(self._start)
 
     async def astart(self) -> bool:
-        """Make the interpreter ready; see `start`."""
+        """Start the interpreter; see `start`."""
         return await _elsewhere(self._start)
 
     def close(self) -> None:
-        """End the interpreter; a call that is under way ends, and later ones fail."""
+        """End the interpreter; a running call ends, and later ones fail."""
         run_blocking(self._close)
 
     async def aclose(self) -> None:
@@ -157,7 +157,7 @@ class PythonTool:
         except BadCall as error:
             return failure(str(error))
 
-    # All below runs on the one event loop of blocking calls, so that callers may be on any loop or none.
+    # The rest runs on the one event loop of blocking calls, so that callers may be on any loop or none.
 
     def _opened(self) -> Interpreter:
         if self._interpreter is None:
@@ -184,7 +184,7 @@ class PythonTool:
 
 
 async def _elsewhere(function: Callable[[], Awaitable[_Result]]) -> _Result:
-    """Await a function on the event loop of blocking calls; cancellation is passed on to it."""
+    """Await a function on the event loop of blocking calls, forwarding cancellation."""
     future: Future[_Result] = start_soon(function)
     try:
         return await anyio.to_thread.run_sync(future.result, abandon_on_cancel=True)

@@ -1,4 +1,4 @@
-"""The result of a call, successful or not, and the limit on its texts."""
+"""The result of a call, and the limit on its texts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class ToolResult:
     """The outcome of a call.
 
     Attributes:
-        stdout: What the code printed; cut in the middle, with a note, above 512 KiB.
-        stderr: What it wrote to the error stream, and the traceback of the exception that ended it, if one did.
-        exception: That exception's type and message, or why the call was refused or ended; None where it succeeded.
+        stdout: Standard output of the code; beyond 512 KiB the middle is cut, with a note.
+        stderr: Standard error of the code, and the traceback of the exception that ended it, if any.
+        exception: Type and message of that exception, or why the call was refused or ended; None on success.
         success: Whether the code ran to its end.
-        execution_time: Seconds it took.
-        timed_out: Whether its time was over.
+        execution_time: Duration in seconds.
+        timed_out: Whether it reached its timeout.
     """
 
     stdout: str = ""
@@ -32,30 +32,30 @@ class ToolResult:
     timed_out: bool = False
 
     def as_dict(self) -> dict[str, object]:
-        """Return the result as JSON has it."""
+        """Return the result as a dictionary for JSON."""
         return asdict(self)
 
     def to_json(self) -> str:
-        """Return the result as a line of JSON that is all ASCII, for a model or a program."""
+        """Return the result as one line of ASCII JSON, for a model or a program."""
         return json.dumps(self.as_dict())
 
 
 def failure(reason: str, *, execution_time: float = 0.0) -> ToolResult:
-    """Return the result of a call that could not be carried out.
+    """Return the result of a call that could not run.
 
     Args:
         reason: Why.
-        execution_time: Seconds until that was known.
+        execution_time: Seconds until the failure.
     """
     return ToolResult(exception=bounded(reason), success=False, execution_time=execution_time)
 
 
 def bounded(text: str, max_bytes: int = MAX_OUTPUT_BYTES) -> str:
-    """Return a text of at most so many bytes of UTF-8, with a note in the place of what was left out of its middle.
+    """Cut the middle of a text that is too long, leaving a note.
 
     Args:
-        text: The text; lone surrogates, which UTF-8 has not, become U+FFFD.
-        max_bytes: What it may have, the note included.
+        text: The text; lone surrogates become U+FFFD.
+        max_bytes: Limit of its length in UTF-8, the note included.
     """
     if len(text) * 4 <= max_bytes and text.isascii():
         return text
@@ -76,12 +76,12 @@ def of_execution(
     lost_before: bool = False,
     echo: bool = False,
 ) -> ToolResult:
-    """Return the result of a call, made of the sandbox's `Execution`.
+    """Convert an `Execution` to the result of a call.
 
     Args:
-        execution: What the sandbox has.
+        execution: The execution.
         call: The call.
-        timed_out: Whether it was ended because its time was over.
+        timed_out: Whether it was ended at its timeout.
         lost_before: Whether the variables were lost before it ran.
         echo: Whether the value of a last bare expression is printed.
     """

@@ -1,4 +1,4 @@
-"""The tool as a model sees it, in the form of each provider, and the check of what a model sends."""
+"""The tool definition in the format of each provider, and validation of the arguments that a model sends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DESCRIPTION = (
     "Execute Python code in a persistent interpreter. Variables, imports, and function definitions persist across "
     "calls. Use for calculations, data processing, and scripting tasks."
 )
-"""The description that a model gets."""
+"""The description for the model."""
 
 PARAMETERS: dict[str, Any] = {
     "type": "object",
@@ -37,18 +37,18 @@ MAX_CODE_BYTES = 1024 * 1024
 MAX_OUTPUT_BYTES = 512 * 1024
 DEFAULT_TIMEOUT_S = 30.0
 MAX_TIMEOUT_S = 600.0
-"""The longest timeout that a call may ask for, unless the tool's owner says otherwise."""
+"""The longest timeout that a call may specify, by default."""
 
 SchemaProvider = Literal["openai", "anthropic", "google", "mcp"]
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that can be carried out.
+    """A valid call.
 
     Attributes:
-        code: What to run.
-        timeout_s: Seconds that it may run.
+        code: The code to run.
+        timeout_s: Timeout in seconds.
     """
 
     code: str
@@ -56,15 +56,15 @@ class ToolCall:
 
 
 class BadCall(Exception):
-    """A call that cannot be carried out; the message is meant for the caller."""
+    """An invalid call; the message is meant for the caller."""
 
 
 def schema(provider: SchemaProvider | None = None) -> dict[str, Any]:
-    """Return the tool's definition as a provider takes it.
+    """Return the tool definition in the format of a provider.
 
     Args:
-        provider: `openai` for its chat completions and all servers that speak them, `anthropic`, `google` for a
-            function declaration, `mcp`; None for `name`, `description` and `parameters` alone.
+        provider: `openai` for chat completions and compatible servers, `anthropic`, `google` for a function
+            declaration, `mcp`; None for only `name`, `description` and `parameters`.
 
     Raises:
         ConfigError: There is no such provider.
@@ -85,15 +85,15 @@ def schema(provider: SchemaProvider | None = None) -> dict[str, Any]:
 def read_call(
     arguments: object, *, default_timeout_s: float = DEFAULT_TIMEOUT_S, max_timeout_s: float = MAX_TIMEOUT_S
 ) -> ToolCall:
-    """Check what a model sends as the tool's arguments.
+    """Validate the arguments that a model sends.
 
     Args:
-        arguments: A mapping with `code` and perhaps `timeout`, or such an object as JSON text.
-        default_timeout_s: Seconds for a call that names none.
-        max_timeout_s: The most that a call may ask for.
+        arguments: A mapping with `code` and optionally `timeout`, or the same as JSON text.
+        default_timeout_s: Timeout of a call that specifies none, in seconds.
+        max_timeout_s: Longest timeout that a call may specify.
 
     Raises:
-        BadCall: It is no such thing; the message says what is wrong and how to do it.
+        BadCall: They are invalid; the message says what is wrong and how to fix it.
     """
     if isinstance(arguments, str | bytes | bytearray):
         arguments = read_json(arguments)
@@ -108,10 +108,10 @@ def read_call(
 
 
 def read_json(text: str | bytes | bytearray) -> Any:
-    """Parse JSON strictly: UTF-8, no NaN, no number beyond a float.
+    """Parse JSON strictly: UTF-8, no NaN, no number outside the range of a float.
 
     Raises:
-        BadCall: It is not JSON.
+        BadCall: It is not valid JSON.
     """
     try:
         if not isinstance(text, str):
@@ -156,12 +156,12 @@ def _timeout_s(timeout: object, default_s: float, max_s: float) -> float:
 
 
 def shortened(text: str) -> str:
-    """Cut a text that is only named in a message."""
+    """Shorten a text that is quoted in a message."""
     return text if len(text) <= 80 else text[:80] + "…"
 
 
 def _kind(value: object) -> str:
-    """Name a value's kind in JSON's words."""
+    """Return the JSON name of a value's type."""
     if value is None:
         return "null"
     kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (

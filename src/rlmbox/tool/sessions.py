@@ -1,4 +1,4 @@
-"""Interpreters by name, each with a state of its own, side by side."""
+"""Named interpreters, each with its own state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlmbox.tool.result import ToolResult, failure
 from rlmbox.tool.schema import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, BadCall, read_call, read_json, shortened
 
 MAX_SESSIONS = 256
-"""Sessions that are open at once, unless the tool's owner says otherwise."""
+"""Sessions that may be open at once, by default."""
 
 _KNOWN = ("code", "timeout", "id", "session", "close")
 _NAME_CHARS = 200
@@ -23,9 +23,9 @@ class ToolSessions:
     """Answers requests, each in the session that it names.
 
     Args:
-        new_interpreter: Makes a session's interpreter.
-        timeout_s: Seconds that a request may run which names no timeout.
-        max_timeout_s: The longest timeout that a request may name.
+        new_interpreter: Creates the interpreter of a session.
+        timeout_s: Timeout of a request that specifies none, in seconds.
+        max_timeout_s: Longest timeout that a request may specify.
         max_sessions: Sessions that may be open at once.
     """
 
@@ -42,7 +42,7 @@ class ToolSessions:
         self._open: dict[str, Interpreter] = {}
 
     async def start(self) -> str:
-        """Make the session without a name ready; return why that failed, or an empty text."""
+        """Start the unnamed session; return why that failed, or an empty string."""
         try:
             await self._session("").start()
         except (RLMError, OSError) as error:
@@ -53,11 +53,12 @@ class ToolSessions:
         """Answer a request.
 
         Args:
-            line: A JSON object with `code`, and perhaps `timeout`, `id` and `session`; or with `session` and `close`,
-                which is true or "now".
+            line: A JSON object with `code`, and optionally `timeout`, `id` and `session`; or with `session` and
+            `close`, which
+                is true or "now".
 
         Returns:
-            The result's fields, and the request's `id` where it has one.
+            The fields of the result, and the `id` of the request if it has one.
         """
         try:
             request = read_json(line)
@@ -69,7 +70,7 @@ class ToolSessions:
         return {**result, "id": request["id"]} if "id" in request else result
 
     async def aclose(self) -> None:
-        """End all sessions; requests that are under way end."""
+        """End all sessions; running requests end."""
         sessions, self._open = list(self._open.values()), {}
         await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
 
@@ -117,10 +118,10 @@ def _check_known(request: Mapping[str, Any]) -> None:
 
 
 def session_name(name: object) -> str:
-    """Return a session's name; empty for that of requests without one.
+    """Return the name of a session; empty for the unnamed one.
 
     Raises:
-        BadCall: It cannot be one.
+        BadCall: The name is invalid.
     """
     if name is None:
         return ""

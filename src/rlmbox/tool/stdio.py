@@ -1,7 +1,7 @@
-"""The tool as a service: a JSON object a line in, a JSON object a line out.
+"""The tool as a service: one JSON object per line in, one per line out.
 
-Standard input and output are read and written in a thread each, with what they are: pipes, terminals and files alike,
-and without making them non-blocking, since others may share them.
+Standard input and output are read and written in a thread each, which works for pipes, terminals and files alike,
+without making them non-blocking, since other processes may share them.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from rlmbox.tool.schema import MAX_CODE_BYTES
 from rlmbox.tool.sessions import ToolSessions
 
 MAX_LINE_BYTES = 6 * MAX_CODE_BYTES + 64 * 1024
-"""The longest request that is read: code of the greatest length, each byte escaped, and the rest."""
+"""The longest request: code of the greatest length with each byte escaped, and the other fields."""
 
 _READ_BYTES = 1 << 16
-_AT_ONCE = 1024  # requests that are under way or waiting; the client waits with further ones
+_AT_ONCE = 1024  # requests that are running or queued; beyond that no input is read
 _AT_ONCE_BYTES = 64 << 20
 
 
 class LineSplitter:
-    """Splits bytes into lines and holds no more than one of the longest allowed.
+    """Splits bytes into lines, buffering at most one line of the greatest length.
 
     Args:
-        max_bytes: The longest line that is kept; of a longer one only its end is noticed.
+        max_bytes: The longest line that is kept; a longer one is discarded up to its end.
     """
 
     def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
@@ -43,14 +43,14 @@ class LineSplitter:
         self._is_too_long = False
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """Take bytes; yield each line that they complete, without its end, or None for one that was too long."""
+        """Process bytes; yield each completed line without its end, or None for one that is too long."""
         *whole, rest = data.split(b"\n")
         for part in whole:
             yield self._ended(part)
         self._keep(rest)
 
     def end(self) -> Iterator[bytes | None]:
-        """Yield the last line where it has no end."""
+        """Yield the last line if it has no line end."""
         if self._begun or self._is_too_long:
             yield self._ended(b"")
 
@@ -70,13 +70,13 @@ class LineSplitter:
 
 
 class Service:
-    """Answers what comes on one descriptor on another, until the end of input or a signal.
+    """Answers requests from one descriptor on another, until the end of input or a signal.
 
     Args:
-        sessions: What answers.
-        read_fd: Where requests come from.
-        write_fd: Where answers go.
-        warn: Told in one line what is wrong and does not end the service.
+        sessions: Answers the requests.
+        read_fd: Descriptor to read requests from.
+        write_fd: Descriptor to write answers to.
+        warn: Called with one line for a problem that does not end the service.
     """
 
     def __init__(self, sessions: ToolSessions, read_fd: int, write_fd: int, warn: Callable[[str], None]) -> None:
@@ -88,10 +88,10 @@ class Service:
         self._loop: asyncio.AbstractEventLoop
 
     async def serve(self) -> int:
-        """Serve; return 0 after the end of input, or 128 and a signal's number.
+        """Serve; return 0 after the end of input, or 128 plus the number of a signal.
 
         Raises:
-            OSError: An answer could not be written, such as to a client that is gone.
+            OSError: An answer could not be written, for example because the client is gone.
         """
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
@@ -122,7 +122,7 @@ class Service:
             self._warn(f"Python cannot start here, and each call will say so: {why_not}")
 
     async def _finish(self) -> None:
-        """Answer what came before the end of input, unless a signal or a client that went away ends that too."""
+        """Answer the requests before the end of input, unless a signal or the loss of the client ends that too."""
         self._ended = self._loop.create_future()
         answered: asyncio.Future[Any] = asyncio.ensure_future(asyncio.gather(*self._under_way))
         ended: asyncio.Future[Any] = self._ended
@@ -153,11 +153,11 @@ class Service:
         finally:
             self._room.leave(len(line or b""))
 
-    # In threads
+    # In threads of their own
 
     def _read(self) -> None:
         lines = LineSplitter()
-        with suppress(OSError):  # standard input is gone: the same as its end
+        with suppress(OSError):  # a closed standard input counts as its end
             while data := os.read(self._read_fd, _READ_BYTES):
                 self._deliver(lines.feed(data))
         self._deliver(lines.end())
@@ -180,16 +180,16 @@ class Service:
                 return
 
     def _tell(self, call: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and with it all that could be told
+        with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(call)
 
 
 class _Room:
-    """A bound of what is under way, in number and size; who reads waits at it.
+    """Limits the running and queued requests, in number and size, by blocking the reader.
 
     Args:
-        most: Requests at once.
-        most_bytes: Bytes of them together; one alone may always enter.
+        most: Largest number of requests.
+        most_bytes: Largest total size; a single request may always enter.
     """
 
     def __init__(self, most: int, most_bytes: int) -> None:
@@ -198,7 +198,7 @@ class _Room:
         self._changed = threading.Condition()
 
     def enter(self, size_bytes: int) -> None:
-        """Wait until there is room, and take it."""
+        """Wait for room, and take it."""
         with self._changed:
             while self._number and (self._number >= self._most or self._size_bytes + size_bytes > self._most_bytes):
                 self._changed.wait()
@@ -206,7 +206,7 @@ class _Room:
             self._size_bytes += size_bytes
 
     def leave(self, size_bytes: int) -> None:
-        """Give the room back."""
+        """Release room."""
         with self._changed:
             self._number -= 1
             self._size_bytes -= size_bytes
@@ -214,9 +214,9 @@ class _Room:
 
 
 def unwritable(error: OSError) -> int:
-    """Say that answers cannot be written, unless the client has simply gone; return the exit code."""
+    """Report that answers cannot be written, unless the client has simply gone; return the exit code."""
     if not isinstance(error, BrokenPipeError):
         print(f"error: the answers cannot be written: {error.strerror or error}", file=sys.stderr)  # noqa: T201
-    # What is still buffered would fail once more when Python exits.
+    # Buffered output would fail again when Python exits.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1

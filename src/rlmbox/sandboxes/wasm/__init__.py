@@ -1,4 +1,4 @@
-"""`wasm`: cells run in CPython compiled to WebAssembly, which reaches nothing of the host."""
+"""`wasm`: cells run in CPython compiled to WebAssembly, without access to the host."""
 
 from rlmbox.sandboxes.wasm._cache import why_not_ready, why_not_with
 from rlmbox.sandboxes.wasm._sandbox import WasmSandbox, prepare

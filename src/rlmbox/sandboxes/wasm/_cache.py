@@ -1,7 +1,7 @@
 """The cache of the `wasm` sandbox's guest, compiled for this machine.
 
-The compiled module is native code that is run as it is found, so it is loaded only from a directory that belongs
-to this user, that nobody else can write, and that has no links on the way from rlmbox's own part of the path.
+The compiled module is native code, so it is loaded only from a directory that belongs to this user, that nobody else
+can write, and whose path contains no symbolic links below rlmbox's cache directory.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Artifacts:
     Attributes:
         site: Directory from which wasmtime is imported.
         folder: Directory with the guest's files.
-        key: Changes with everything that the compiled module depends on.
-        library_name: What the guest calls its standard library.
+        key: Hash of everything that the compiled module depends on.
+        library_name: The guest's name for the archive of its standard library.
     """
 
     site: str
@@ -54,10 +54,10 @@ class PreparedModule:
 
     Attributes:
         site: Directory from which wasmtime is imported.
-        module: File with the compiled module.
-        library: Directory with the guest's standard library and nothing else.
-        words: Where an interrupt is written in the guest's memory, and which bits.
-        code: File with the worker's modules, compiled for the guest; None where they are not, and it has to do that.
+        module: File of the compiled module.
+        library: Directory with only the guest's standard library.
+        words: Addresses in the guest's memory that an interrupt sets, with the bits.
+        code: File of the worker's modules, compiled for the guest; None if the guest has to compile them itself.
     """
 
     site: str
@@ -91,7 +91,7 @@ def artifacts() -> Artifacts:
 
 
 def cache_folder() -> Path:
-    """Return the directory for all that is kept, of this user; it need not exist."""
+    """Return this user's cache directory, which need not exist."""
     try:
         return cache_path("wasm")
     except ContextError:
@@ -99,10 +99,10 @@ def cache_folder() -> Path:
 
 
 def prepared(found: Artifacts) -> PreparedModule | None:
-    """Return what an earlier `_prepare.py` left, if it can be trusted.
+    """Return the result of an earlier `_prepare.py`, or None if there is none.
 
     Raises:
-        SandboxUnavailable: Something is there, but others could have written it.
+        SandboxUnavailable: Another user could have written it.
     """
     folder = cache_folder() / found.key
     done, module, library = folder / "done.json", folder / "module.cwasm", folder / "lib"
@@ -121,13 +121,13 @@ def prepared(found: Artifacts) -> PreparedModule | None:
 
 
 def _trusted_code(folder: Path) -> Path | None:
-    """Return the file with the worker's compiled modules; None where there is none, or where it is not whole.
+    """Return the file of the worker's compiled modules; None if it is missing or incomplete.
 
-    A guest runs what is in it before anything else. Only a guest in which no cell has run has written it, through
-    `_prepare.py`, and it is for exactly these sources.
+    A guest executes its content first. It was written by a guest in which no cell has run, through `_prepare.py`, and
+    is valid for exactly these sources.
 
     Raises:
-        PermissionError: Others could have written it.
+        PermissionError: Another user could have written it.
     """
     path = folder / _code_name()
     try:
@@ -139,23 +139,23 @@ def _trusted_code(folder: Path) -> Path | None:
 
 
 def _modules() -> tuple[tuple[str, str, str], ...]:
-    """Return the worker's modules: their names, their places, and the names of their files in tracebacks."""
+    """Return the name of each of the worker's modules, its source file, and its file name in tracebacks."""
     language = ((f"_rlm{name}", f"worker/{name}.py", f"{name}.py") for name in LANGUAGE)
     return (*((name, place, file) for name, (place, file) in PLACES.items()), *language)
 
 
 @cache
 def _code_name() -> str:
-    """Return the name of the file with the worker's compiled modules, which changes with their sources."""
+    """Return the file name of the worker's compiled modules, which contains a hash of their sources."""
     sources = [(*module, source(module[1])) for module in _modules()]
     return CODE_NAME + hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:24]
 
 
 def preparation(found: Artifacts) -> Mapping[str, Any]:
-    """Make the directories and return the configuration for `_prepare.py`.
+    """Create the directories and return the configuration for `_prepare.py`.
 
     Raises:
-        SandboxUnavailable: They cannot be made.
+        SandboxUnavailable: They cannot be created.
     """
     folder = cache_folder() / found.key
     library = folder / "lib"
@@ -164,7 +164,7 @@ def preparation(found: Artifacts) -> Mapping[str, Any]:
             path.mkdir(0o700, parents=True, exist_ok=True)
             _check(path, is_folder=True)
         library.mkdir(0o755, exist_ok=True)
-        library.chmod(0o755)  # the guest's process may have another user, and is inside already
+        library.chmod(0o755)  # the guest's process may run as another user
         sums = (found.folder / "SHA256SUMS").read_text(encoding="ascii")
     except OSError as error:
         raise SandboxUnavailable(f"the wasm sandbox cannot use its cache: {error}; set XDG_CACHE_HOME") from None
@@ -188,7 +188,7 @@ def preparation(found: Artifacts) -> Mapping[str, Any]:
 
 
 def _check(path: Path, *, is_folder: bool) -> None:
-    """Raise PermissionError where somebody else could have put the file or directory there, or changed it."""
+    """Raise PermissionError if another user could have written the file or directory."""
     facts = path.lstat()
     kind = stat.S_ISDIR if is_folder else stat.S_ISREG
     if not kind(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
@@ -196,7 +196,7 @@ def _check(path: Path, *, is_folder: bool) -> None:
 
 
 def why_not_ready() -> str:
-    """Return why no guest can be started at once, or an empty string; it is compiled once on each machine."""
+    """Return why no guest can start immediately, or an empty string; it has to be compiled once per machine."""
     try:
         if prepared(artifacts()) is not None:
             return ""
@@ -206,11 +206,11 @@ def why_not_ready() -> str:
 
 
 _MODULES = {"yaml": "pyyaml", "bs4": "beautifulsoup4", "sklearn": "scikit-learn", "dateutil": "python-dateutil"}
-"""Names of modules under which packages of the guest are better known than under their own."""
+"""Import names of packages that are better known under another name."""
 
 
 def why_not_with(packages: Sequence[str]) -> str:
-    """Return why cells in a guest cannot import the packages; empty if they can: it has its own and takes no other."""
+    """Return why cells cannot import the packages, or an empty string; the guest has a fixed set of packages."""
     try:
         lines = (artifacts().folder / "MANIFEST").read_text("ascii").splitlines()
     except (SandboxUnavailable, OSError) as error:

@@ -1,8 +1,8 @@
-"""An adapter of `_worker.py` to CPython for WebAssembly; its source is handed to the guest, which has no files.
+"""Adapts `_worker.py` to CPython for WebAssembly; its source is sent to the guest, which has no files.
 
-The guest has no processes, threads, signals or sockets. It has one door, `_host.call(bytes) -> bytes`, to the
-process that runs it (`_runner.py`); what is said there is listed in that file. The worker's own code stays
-as it is: this file gives it a timer, a wire through the door and an event loop that only sleeps.
+The guest has no processes, threads, signals or sockets. It has one host function, `_host.call(bytes) -> bytes`, to the
+process that runs it (`_runner.py`, which lists the requests). The worker's code is unchanged: this file gives it a
+timer, a wire over the host function and an event loop that only sleeps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ else:
 
 door = __import__("_host").call
 
-NAP_S = 0.02  # signals are looked for between two naps; the host cannot wake a guest that sleeps
+NAP_S = 0.02  # signals are checked between two naps; the host cannot wake a sleeping guest
 SPARE_BYTES = 8 << 20
 CHUNK_BYTES = 4 << 20
 NO_THREADS = "there are no threads in this sandbox; do it one after another, or with a function that takes a list"
@@ -33,12 +33,12 @@ _sleep = time.sleep
 
 
 def setitimer(which: int, seconds: float, interval: float = 0.0) -> tuple[float, float]:
-    """Have SIGALRM come after some seconds, as `signal.setitimer` does where there are signals."""
+    """Schedule a SIGALRM, like `signal.setitimer`."""
     return float(door(b"T%r %r" % (float(seconds), float(interval)))), 0.0
 
 
 def sleep(seconds: float) -> None:
-    """Sleep, in naps."""
+    """Sleep, in short naps."""
     if seconds < 0:
         raise ValueError("sleep length must be non-negative")
     until = time.monotonic() + seconds
@@ -53,7 +53,7 @@ def start_thread(thread: threading.Thread) -> None:
 
 
 class GuestClock(_worker.Clock):
-    """The worker's clock; the host stops its alarm by itself at the end of a cell and while a call is under way."""
+    """The worker's clock; the host stops its alarm at the end of a cell and during calls."""
 
     def pause(self, *, is_free: bool) -> None:
         """Do nothing."""
@@ -62,7 +62,7 @@ class GuestClock(_worker.Clock):
         """Do nothing."""
 
     def _ring(self) -> None:
-        """End the cell, as the alarm says or a person, who interrupted it."""
+        """Raise in the cell, for the time limit or for an interrupt by the host."""
         if door(b"I") == b"1":
             self._raise(KeyboardInterrupt("interrupted by the host"))
         else:
@@ -74,7 +74,7 @@ class GuestClock(_worker.Clock):
 
 
 class GuestWire(_worker.Wire):
-    """The worker's wire. The host answers each frame in the same call, so a frame is kept until the worker waits."""
+    """The worker's wire. The host answers a frame in the same call, so a frame is kept until the worker waits."""
 
     _frame = b""
     _call = b"C"
@@ -82,12 +82,12 @@ class GuestWire(_worker.Wire):
     def call(
         self, name: str, args: list[Any], kwargs: dict[str, Any], writer: Any, *, is_free: bool = False
     ) -> dict[str, Any]:
-        """Ask the host and wait for its answer; the process around us counts the time of calls that are free."""
+        """Call the host and wait for its answer; the surrounding process limits the time of calls that are free."""
         self._call = b"F" if is_free else b"C"
         return super().call(name, args, kwargs, writer)
 
     def send(self, message: dict[str, Any], writer: Any = None) -> None:
-        """Send a frame at the next `receive`, which always follows; see `Wire.send`."""
+        """Queue a frame for the next `receive`, which always follows; see `Wire.send`."""
         _, parts = _worker.framed(message, writer)
         self._frame = b"".join((self._call if message["type"] == "call" else b"D", *parts))
 
@@ -98,13 +98,13 @@ class GuestWire(_worker.Wire):
 
 
 class GuestMemory:
-    """Keeps a little memory that is let go when a cell has used up the rest, so that the worker can report."""
+    """Reserves some memory, freed when a cell has used up the rest, so that the worker can report the failure."""
 
     def __init__(self, memory_bytes: int) -> None:
         self._spare: bytearray | None = None
 
     def limit(self, *, cell: bool) -> None:
-        """Take the spare memory before a cell, return it up where the cell ran out of memory."""
+        """Allocate the reserve before a cell, and free it if the cell ran out of memory."""
         if cell and self._spare is None:
             with suppress(MemoryError):
                 self._spare = bytearray(SPARE_BYTES)
@@ -113,7 +113,7 @@ class GuestMemory:
 
 
 class Guest(_worker.Worker):
-    """The worker in its two steps: between them its process sets the memory limit."""
+    """The worker in two steps, between which its process sets the memory limit."""
 
     def begin(self) -> None:
         """Build the namespace."""
@@ -123,7 +123,7 @@ class Guest(_worker.Worker):
         self._start(frame)
 
     def serve(self) -> None:
-        """Run cells until the host ends."""
+        """Run cells until the host ends the process."""
         while True:
             frame = self._wire.receive()
             reply = self._guarded(self._repl.run if "code" in frame else self._repl.listing, frame.get("code", ""))
@@ -131,7 +131,7 @@ class Guest(_worker.Worker):
 
 
 def opened(source: dict[str, Any]) -> dict[str, Any]:
-    """Return a text of the start frame with its text, or with what reads parts of it, where that is behind the door."""
+    """Return a text source of the start frame with its text, or with a reader if the text is with the host."""
     if "door" not in source:
         return source
     offset = source["offset"]
@@ -142,7 +142,7 @@ def opened(source: dict[str, Any]) -> dict[str, Any]:
 
 
 def fetched(start: int, end: int) -> bytearray:
-    """Return bytes of the file with the context."""
+    """Read a range of the file with the texts."""
     data = bytearray(end - start)
     for at in range(0, len(data), CHUNK_BYTES):
         data[at : at + CHUNK_BYTES] = door(b"P%d %d" % (start + at, min(start + at + CHUNK_BYTES, end)))
@@ -150,10 +150,10 @@ def fetched(start: int, end: int) -> bytearray:
 
 
 class Asyncio:
-    """A finder that lets asyncio be imported, with a loop that needs no socket to wake itself."""
+    """A meta path finder that makes asyncio importable, with a loop that needs no socket to wake itself."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Take itself out of the way at the first import of asyncio, and wrap its loader."""
+        """Remove itself at the first import of asyncio, and wrap the loader."""
         if name != "asyncio":
             return None
         sys.meta_path.remove(self)
@@ -178,7 +178,7 @@ class Asyncio:
 
 
 def rewire(asyncio: Any) -> None:
-    """Give asyncio's loop a selector that sleeps, and no pipe to itself."""
+    """Replace the selector of asyncio's loop by one that sleeps, and remove the self-pipe."""
     import selectors
 
     class Sleeper(selectors.SelectSelector):
@@ -194,7 +194,7 @@ def rewire(asyncio: Any) -> None:
 
 
 def boot() -> Guest:
-    """Prepare the interpreter and make the worker."""
+    """Prepare the interpreter and create the worker."""
     changes: list[tuple[Any, dict[str, Any]]] = [
         (signal, {"setitimer": setitimer, "ITIMER_REAL": 0}),
         (time, {"sleep": sleep}),

@@ -1,8 +1,8 @@
-"""The process that makes a guest ready for `_runner.py`, once on each machine: `_prepare.py CONFIG`.
+"""The process that prepares a guest for `_runner.py`, once per machine: `_prepare.py CONFIG`.
 
-It compiles the guest's WebAssembly for this machine, learns how it is interrupted, and proves that on it. Then it has
-a guest compile the worker's modules, which takes a guest as long as all the rest of a start. The guests run nothing
-here but what stands below: no cell has ever run in one whose work is kept.
+It compiles the guest's WebAssembly for this machine, finds out how to interrupt it, and verifies that. Then a guest
+compiles the worker's modules, which takes as long as the rest of a start. These guests only run code from this file: no
+cell has ever run in a guest whose output is kept.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _host.call(b"M" + marshal.dumps([(n, compile(source, file, "exec")) for n, file,
 
 
 class Lesson:
-    """Learns which words of the guest's memory an interrupt sets."""
+    """Finds the words of the guest's memory that an interrupt sets."""
 
     def __init__(self) -> None:
         self.machine: runner.Machine
@@ -84,7 +84,7 @@ class Lesson:
         return b""
 
     def words(self) -> list[list[int]]:
-        """Return the words, each with the bits to set; raise ValueError unless they are what they must be."""
+        """Return the words, each with the bits to set; raise ValueError unless they are as expected."""
         first, second = self.rounds
         words = [[at, bits] for at, bits in first.items() if second.get(at) == bits]
         if sorted(bits for _, bits in words) != [1, 1, 2]:
@@ -93,7 +93,7 @@ class Lesson:
 
 
 def changed(before: bytes, after: bytes) -> dict[int, int]:
-    """Return the words that differ, each with the bits that were set in it, 0 where it changed otherwise."""
+    """Return the words that differ, each with the bits that were set in it; 0 for any other change."""
     found: dict[int, int] = {}
     old, new = memoryview(before), memoryview(after)
     for page in range(0, len(old), PAGE):
@@ -105,9 +105,9 @@ def changed(before: bytes, after: bytes) -> dict[int, int]:
 
 
 def prepare(config: dict[str, Any]) -> None:
-    """Compile the guest, find its interrupt flag, check that it works, and write the result into a directory.
+    """Compile the guest, find its interrupt flag, verify it, and compile the worker's modules.
 
-    Then the worker's modules. Nothing is done that was done before, or where another process was faster.
+    Steps that were done before, or by another process in the meantime, are skipped.
     """
     import fcntl
 
@@ -123,10 +123,10 @@ def prepare(config: dict[str, Any]) -> None:
 
 
 def prepare_guest(config: dict[str, Any]) -> None:
-    """Compile the guest, and learn how it is interrupted."""
+    """Compile the guest, and find its interrupt flag."""
     contents = {path: checked(path, digest) for path, digest in config["digests"].items()}
     archive = os.path.join(config["library"], config["archive_name"])  # noqa: PTH118
-    written(archive, contents[config["archive"]], 0o644)  # the guest's process may have another user
+    written(archive, contents[config["archive"]], 0o644)  # the guest's process may run as another user
     wasmtime = runner.imported(config["site"])
     machine_engine = runner.engine(wasmtime)
     module = wasmtime.Module(machine_engine, contents.pop(config["binary"]))
@@ -157,7 +157,7 @@ def prepare_code(config: dict[str, Any]) -> None:
 
 
 def is_whole(path: str) -> bool:
-    """Return whether a file of code is there, as it was written."""
+    """Return whether a file of code exists and is complete."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             data = file.read()
@@ -167,7 +167,7 @@ def is_whole(path: str) -> bool:
 
 
 def forget_old(folder: str) -> None:
-    """Remove what was compiled long ago, for a version of rlmbox that may be gone; one that is not compiles again."""
+    """Remove code that was compiled long ago, probably for an older version of rlmbox; it can be compiled again."""
     for name in os.listdir(folder):  # noqa: PTH208
         path = os.path.join(folder, name)  # noqa: PTH118
         if name.startswith(runner.CODE_NAME) and os.stat(path).st_mtime < time.time() - KEPT_S:  # noqa: PTH116
@@ -175,7 +175,7 @@ def forget_old(folder: str) -> None:
 
 
 def in_a_thread(work: Callable[[], object], timeout_s: float) -> None:
-    """Do something on a stack that is large enough for a guest."""
+    """Run `work` on a stack that is large enough for a guest."""
     threading.stack_size(runner.THREAD_STACK_BYTES)
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -204,7 +204,7 @@ def learned(wasmtime: Any, module: Any, library: str) -> list[list[int]]:
 
 
 def checked(path: str, digest: str) -> bytes:
-    """Read a file that must have a digest, or raise ValueError."""
+    """Read a file; raise ValueError if its digest is another one."""
     with open(path, "rb") as file:  # noqa: PTH123
         data = file.read()
     if hashlib.sha256(data).hexdigest() != digest:
@@ -213,14 +213,14 @@ def checked(path: str, digest: str) -> bytes:
 
 
 def sweep(folder: str) -> None:
-    """Remove what a preparation that was killed left unfinished."""
+    """Remove the unfinished files of a preparation that was killed."""
     for name in os.listdir(folder):  # noqa: PTH208
         if name.endswith(UNFINISHED):
             os.unlink(os.path.join(folder, name))  # noqa: PTH108, PTH118
 
 
 def written(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Write a file that is there whole or not at all."""
+    """Write a file atomically."""
     unfinished = path + UNFINISHED
     try:
         with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
@@ -234,7 +234,7 @@ def written(path: str, data: bytes, mode: int = 0o600) -> None:
 
 
 def main() -> None:
-    """Do it; return in one line why it could not."""
+    """Run; on failure exit with one line that says why."""
     config = json.loads(sys.argv[1])
     try:
         prepare(config)

@@ -1,21 +1,21 @@
-"""The process around one guest: `python -I -S` with `main` of this and its configuration, which is JSON.
+"""The process around one guest: `python -I -S` running `main`, with its configuration as a JSON argument.
 
-Standard library and wasmtime only; it starts with an empty environment. The guest is given nothing but a
-read-only directory with its own standard library, its output pipes, and one door, `host.call`, at which it says
+Standard library and wasmtime only; it starts with an empty environment. The guest gets only a read-only directory with
+its own standard library, its output pipes, and one host function, `host.call`, which takes these requests:
 
-    R                waits for a frame of the host
-    C frame          sends a frame, a host call, and waits for one; meanwhile the alarm stands still
-    F frame          the same for a call that costs nothing; the time of these is bounded in each cell
-    D frame          sends a frame, the end of a cell, and waits for one; the alarm is off
-    T after every    has SIGALRM come after some seconds, then again and again; answers the seconds that were left
-    M                asks for the code of the worker's modules, as `_prepare.py` had another guest compile it
-    I                asks why the alarm rang: 1 where the host interrupts the cell, 0 where its time is over
-    P start end      asks for bytes of the file with the texts
+    R                wait for a frame of the host
+    C frame          send a frame, a host call, and wait for one; the alarm pauses
+    F frame          the same for a call that is free; the total time of these is bounded per cell
+    D frame          send a frame, the end of a cell, and wait for one; the alarm is off
+    T after every    schedule a SIGALRM and its repetition; returns the seconds that were left
+    M                return the code of the worker's modules, which `_prepare.py` had another guest compile
+    I                return why the alarm rang: 1 for an interrupt by the host, 0 for the time limit
+    P start end      return a range of the file with the texts
 
-A guest that says anything else is ended. Once a cell has run, everything it says is from whoever wrote the cell.
+A guest that makes any other request is ended. Once a cell has run, no request can be trusted.
 
 WebAssembly has no signals, so the alarm is written into the guest's memory: the three words that
-`_thread.interrupt_main` sets there. `_prepare.py` learns where they are by having a guest call it.
+`_thread.interrupt_main` sets there. `_prepare.py` finds their addresses by having a guest call it.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ WASM_STACK_BYTES = 8 << 20
 THREAD_STACK_BYTES = WASM_STACK_BYTES + (4 << 20)
 WATCH_STACK_BYTES = 1 << 20
 FRAME_BYTES = 68 << 20  # as in `_worker.py`
-OWN_BYTES = 6 * FRAME_BYTES  # what this process may need to pass a frame on, and for its threads
+OWN_BYTES = 6 * FRAME_BYTES  # memory that this process may need to pass on a frame, and for its threads
 SPARE_BYTES = 8 << 20  # see `_guest.py`
-FREE = b'{"free_s":'  # with which the answer begins of a call whose time does not count; see `_link.py`
-OVERDUE_S = 1e-6  # what is left of an alarm that should have rung
+FREE = b'{"free_s":'  # prefix of the answer to a call whose time does not count; see `_link.py`
+OVERDUE_S = 1e-6  # remaining time of an alarm that should have rung
 CHUNK_BYTES = 16 << 20
-CODE_NAME = "code-"  # with which the files of compiled modules begin, of this and other versions of rlmbox
-DIGEST_BYTES = 32  # of a file of code, before the code
+CODE_NAME = "code-"  # prefix of the files of compiled modules, of all versions of rlmbox
+DIGEST_BYTES = 32  # at the start of a file of code
 LIBRARY = "/usr/local/lib"
 NOBODY = 65534
 OPEN_FILES = 64
 FOLDERS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib costs 5 ms
-# One file name for both, by which the worker knows its own frames in a traceback.
+# One file name for both, by which the worker recognizes its own frames in a traceback.
 PLACES = {"_worker": ("worker/_worker.py", "_worker.py"), "_wasm_guest": ("wasm/_guest.py", "_worker.py")}
 LOAD = """
 import marshal, sys, types
@@ -73,7 +73,7 @@ def source(place: str) -> str:
 
 
 def imported(site: str) -> Any:
-    """Import wasmtime from a directory, without what else `site` would bring."""
+    """Import wasmtime from a directory, without making the rest of `site` importable."""
     sys.path.append(site)
     package = __import__("wasmtime")
     sys.path.remove(site)
@@ -90,7 +90,7 @@ def engine(wasmtime: Any) -> Any:
 
 
 class Alarm:
-    """Rings at a time that may be set again and again; `watch` is the thread that rings."""
+    """An alarm that can be set repeatedly; `watch` is the thread that rings it."""
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
@@ -104,13 +104,13 @@ class Alarm:
         with self._turn:
             left = 0.0 if self._due == float("inf") else max(self._due - now, OVERDUE_S)
             self._due, self.every_s = now + after_s if after_s > 0 else float("inf"), every_s
-            # The other thread is woken only where it would sleep too long: most alarms never ring.
+            # The other thread is woken only if it would sleep too long: most alarms never ring.
             if self._due < self._waking:
                 self._turn.notify()
         return left
 
     def ring(self, every_s: float) -> None:
-        """Ring now, and again after so many seconds."""
+        """Ring now, and then every `every_s` seconds."""
         with self._turn:
             self._ring()
         self.set(every_s, every_s)
@@ -127,11 +127,11 @@ class Alarm:
 
 
 class Interrupts:
-    """The host's wish that the cell that runs be interrupted: a byte in a pipe, which concerns no later cell.
+    """Requests of the host to interrupt the running cell: a byte in a pipe, ignored between cells.
 
     Args:
-        fd: The pipe's end for reading.
-        ring: Has the guest look.
+        fd: The read end of the pipe.
+        ring: Makes the guest ask why.
     """
 
     def __init__(self, fd: int, ring: Callable[[], None]) -> None:
@@ -141,24 +141,24 @@ class Interrupts:
         self._is_running = self._is_wanted = False
 
     def begin(self) -> None:
-        """Note that the host has sent a cell; what it wished before was for another."""
+        """Record the start of a cell; earlier requests were for another one."""
         with self._turn:
             self._read()
             self._is_running, self._is_wanted = True, False
 
     def end(self) -> None:
-        """Note that no cell runs."""
+        """Record the end of a cell."""
         with self._turn:
             self._is_running = False
 
     def taken(self) -> bool:
-        """Return whether it is wanted, once."""
+        """Return whether an interrupt is requested, and clear the request."""
         with self._turn:
             wanted, self._is_wanted = self._is_wanted, False
         return wanted
 
     def watch(self) -> None:
-        """Wait for the host's wishes."""
+        """Wait for requests."""
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         while True:
@@ -172,7 +172,7 @@ class Interrupts:
                 return
 
     def _read(self) -> bytes | None:
-        """Return what is in the pipe: nothing where the host is gone, None where there is nothing yet."""
+        """Read the pipe: b"" if the host is gone, None if there is nothing yet."""
         try:
             return os.read(self._fd, 4096)
         except BlockingIOError:
@@ -180,13 +180,13 @@ class Interrupts:
 
 
 class Machine:
-    """One instance of the guest.
+    """An instance of the guest.
 
     Args:
         wasmtime: The package.
         module: The compiled guest.
         library: Directory with the guest's standard library.
-        door: Answers what the guest says at the door; gets the instance's memory too.
+        door: Answers the guest's requests, given the request and the size of the guest's memory.
     """
 
     def __init__(self, wasmtime: Any, module: Any, library: str, door: Callable[[bytes, int], bytes]) -> None:
@@ -245,7 +245,7 @@ class Machine:
 
 
 def allocation(wasmtime: Any, function: Any) -> Callable[[Any, int], int]:
-    """Return a quick way of calling the guest's allocator; wasmtime's own takes longer than all else at the door."""
+    """Return a fast way to call the guest's allocator; wasmtime's own takes longer than the rest of a request."""
     ffi = wasmtime._ffi  # noqa: SLF001
     given, taken = (ffi.wasmtime_val_t * 1)(), (ffi.wasmtime_val_t * 1)()
     given[0].kind = ffi.WASMTIME_I32.value
@@ -263,7 +263,7 @@ def allocation(wasmtime: Any, function: Any) -> Callable[[Any, int], int]:
 
 
 class HostDoor:
-    """The far side of the door: the wire to the host, the context and the alarm."""
+    """Answers the guest's requests, with the wire to the host, the texts and the alarm."""
 
     def __init__(self, wire_fd: int, context_fd: int | None, code: bytes) -> None:
         self._wire = socket.socket(fileno=wire_fd)
@@ -279,7 +279,7 @@ class HostDoor:
         try:
             return self._answer(said[:1], said)
         except OSError:
-            os._exit(0)  # without the host there is nobody to work for
+            os._exit(0)  # the host is gone
         except (ValueError, OverflowError):
             os._exit(71)
 
@@ -321,14 +321,14 @@ class HostDoor:
                 left_s -= max(0.0, time.monotonic() - since - free_s)
             if left_s > OVERDUE_S:
                 self.alarm.set(left_s, every_s)
-            else:  # the thread that rings may not come to it before the next call
+            else:  # the alarm's thread may not get to it before the next call
                 self.alarm.ring(every_s)
         return body
 
     def _receive(self) -> bytes:
         size = int.from_bytes(self._exactly(4), "big")
         body = self._exactly(size)
-        if not self._started:  # what the host says before any cell ran
+        if not self._started:  # sent by the host before any cell ran
             self._started = True
             limits = json.loads(body)["limits"]
             self.memory_bytes = int(limits["memory_bytes"]) + int(limits["case_bytes"])
@@ -346,11 +346,11 @@ class HostDoor:
 
 
 def restrict(memory_bytes: int, statm: int | None) -> None:
-    """Give up what this process does not need, should the guest ever break out into it.
+    """Lower the limits of this process to what it needs, in case the guest ever breaks out into it.
 
     Args:
-        memory_bytes: Most memory of the guest.
-        statm: The kernel's file that says how much memory this process has; only Linux has one.
+        memory_bytes: Memory limit of the guest.
+        statm: Descriptor of the kernel's file with the memory use of this process; only on Linux.
     """
     import resource
 
@@ -371,18 +371,18 @@ def restrict(memory_bytes: int, statm: int | None) -> None:
 
 
 def wall_in(library: str) -> int | None:
-    """Put kernel walls around this thread and those that it will start; what has to be imported is imported before.
+    """Confine this thread and those that it starts; all imports have to be done before.
 
-    They are a user that owns nothing, no file but those of the guest's library, and the jail's list of system calls.
+    They run as a user that owns nothing, without files but the guest's library, under the jail's system call filter.
 
     Args:
         library: Directory with the guest's standard library.
 
     Returns:
-        What `restrict` needs, which can be opened now only.
+        The argument `statm` of `restrict`, which can only be opened now.
 
     Raises:
-        OSError: The kernel has such a wall and refuses to build it.
+        OSError: The kernel supports the confinement but refuses it.
     """
     import resource  # noqa: F401 - for `restrict`
 
@@ -396,7 +396,7 @@ def wall_in(library: str) -> int | None:
     if program is not None:
         landlock.restrict({library: landlock.READ})
     if os.geteuid() == 0:
-        with suppress(OSError):  # root of a container may not be allowed to
+        with suppress(OSError):  # root in a container may lack the privilege
             os.setgroups([])
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
@@ -407,7 +407,7 @@ def wall_in(library: str) -> int | None:
 
 
 def find_packages() -> None:
-    """Let a few modules of rlmbox be imported without the rest of it, which is not installed here."""
+    """Make a few modules of rlmbox importable without the rest, which is not on the path."""
     ours = "rlmbox.sandboxes"
     folders = {f"{ours}.{name}": f"{FOLDERS}/{name}" for name in ("kernel", "worker")}
     for name, place in {"rlmbox": os.sep, ours: FOLDERS, **folders}.items():
@@ -417,7 +417,7 @@ def find_packages() -> None:
 
 
 def loading() -> str:
-    """Return code that makes the worker's modules of our sources in the guest; the host sends the language side."""
+    """Return code that creates the worker's modules from our sources in the guest; the host sends the language side."""
     lines = ["import sys, types"]
     for name, (place, file) in PLACES.items():
         lines.append(f"_m = sys.modules[{name!r}] = types.ModuleType({name!r})")
@@ -426,7 +426,7 @@ def loading() -> str:
 
 
 def compiled(path: str | None) -> bytes:
-    """Read what `_prepare.py` wrote, which nothing in this process looks into; nothing where there is none."""
+    """Return the code that `_prepare.py` wrote, unread by this process; empty if there is none."""
     if path is None:
         return b""
     with open(path, "rb") as file:  # noqa: PTH123
@@ -434,10 +434,10 @@ def compiled(path: str | None) -> bytes:
 
 
 def run(config: dict[str, Any]) -> None:
-    """Run cells; do not return."""
+    """Run cells; does not return."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS; of this thread and those to come
-        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: what collects crashes gets none of the guest's memory
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: keeps the guest's memory out of crash reports
     find_packages()
     from rlmbox.sandboxes.worker._worker import hold_lifeline
 
@@ -470,20 +470,20 @@ def run(config: dict[str, Any]) -> None:
 
 
 def ending(wasmtime: Any, work: Callable[[], None]) -> None:
-    """End the process as the guest ended."""
+    """Run the guest and end the process with its status."""
     try:
         work()
     except wasmtime.ExitTrap as trap:
         os._exit(trap.code & 0xFF)
     except wasmtime.Trap as trap:
         os.write(2, f"the WebAssembly guest was ended: {str(trap).strip().splitlines()[-1].strip()}\n".encode())
-    except BaseException as error:  # noqa: BLE001 - whatever it is, this process is of no use any more
+    except BaseException as error:  # noqa: BLE001 - in any case this process cannot continue
         os.write(2, f"{type(error).__name__}: {error}\n"[:2000].encode())
     os._exit(70)
 
 
 def main() -> None:
-    """Run a guest as the one argument says."""
+    """Run a guest with the configuration in the only argument."""
     config = json.loads(sys.argv[1])
     sys.argv[:] = [""]
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""`wasm`: cells run in CPython compiled to WebAssembly, which reaches nothing of the host."""
+"""`wasm`: cells run in CPython compiled to WebAssembly, without access to the host."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from rlmbox.sandboxes.worker._child import Child
 from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
 from rlmbox.types import Cell, CellLimits, Execution
 
-# Programs of processes of their own. That of each session is imported there, since what is run is compiled each time.
+# Programs of separate processes. The one of each session is imported there, since a script is compiled each time.
 _PREPARE = Path(__file__).with_name("_prepare.py")
 _RUN = (
     f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nimport _runner\ndel sys.path[0]\n_runner.main()"
 )
 _tried: set[str] = set()
-"""Keys of guests whose modules this process has tried to have compiled."""
+"""Keys of guests for which this process has tried to compile the worker's modules."""
 
 
 class WasmSandbox(WorkerSandbox):
     """Runs cells in CPython compiled to WebAssembly, in a process of its own.
 
-    The guest has no files but its standard library, which it cannot write, no network, no processes, no threads
-    and an empty environment; numpy, pandas, scipy, scikit-learn and some forty other packages are in it. What it
-    asks of the host goes through one function. The process around it has limits of the kernel too, and when
-    rlmbox runs as root it becomes an unprivileged user. Needs the extra `rlmbox[wasm]`, on Linux or macOS.
+    The guest has no network, no processes, no threads, an empty environment and no files but its standard library,
+    which is read-only; numpy, pandas, scipy, scikit-learn and some forty other packages are included. It calls the host
+    through one function. The process around it is limited by the kernel too, and drops root privileges if rlmbox has
+    them. Needs the extra `rlmbox[wasm]`, on Linux or macOS.
 
     The first start on a machine compiles the guest, once: see `prepare`.
     """
@@ -68,18 +68,18 @@ class WasmSandbox(WorkerSandbox):
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
     async def execute(self, cell: Cell) -> Execution:
-        """Run a cell; see `Sandbox.execute`. An import of what is installed, but not in the guest, says so."""
+        """Run a cell; see `Sandbox.execute`. Explains a failed import of a package that is installed on the host only."""
         return await explained(await super().execute(cell), ELSEWHERE)
 
 
 async def prepare() -> PreparedModule:
-    """Compile the guest for this machine unless that was done before.
+    """Compile the guest for this machine, if that has not been done.
 
-    It takes about a minute, 2.5 GB of memory and 350 MB below the user's cache directory. Start-up afterwards
-    takes a fraction of a second.
+    It takes about a minute, 2.5 GB of memory and 350 MB in the user's cache directory. Later starts take a fraction of
+    a second.
 
     Raises:
-        SandboxUnavailable: The packages are not installed, the cache cannot be trusted, or it did not succeed.
+        SandboxUnavailable: The packages are not installed, the cache cannot be trusted, or the compilation failed.
     """
     if not hasattr(os, "killpg"):
         raise SandboxUnavailable("WasmSandbox needs Linux or macOS; use `monty`")
@@ -90,7 +90,7 @@ async def prepare() -> PreparedModule:
     _tried.add(found.key)
     command = [sys.executable, "-I", "-S", str(_PREPARE), json.dumps(preparation(found))]
     done = await anyio.run_process(command, check=False, env={}, cwd="/")
-    # Without the worker's compiled modules a guest compiles them itself, so where none can be kept it starts too.
+    # Without the worker's compiled modules a guest compiles them itself, so it starts even where none can be kept.
     ready = prepared(found) if done.returncode == 0 or ready is not None else None
     if ready is None:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
@@ -131,7 +131,7 @@ def _launched(guest: PreparedModule, context_fd: int | None) -> Child:
         }
         return [sys.executable, "-I", "-S", "-X", "utf8", "-c", _RUN, json.dumps(config)]
 
-    # The process reads parts of the file for the guest, which is told of no descriptor.
+    # The process reads the file for the guest, which gets no descriptor.
     child = Child(
         command,
         folder=os.sep,

@@ -1,4 +1,4 @@
-"""Cells over a context: in an interpreter alone, or in a session of the loop where code may ask a model."""
+"""Cells over a context: in a plain interpreter, or in a session of the loop where code may ask a model."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ _NO_MODEL = (
     "no model is configured for sub-calls; start the server with --model, or read the parts yourself with ctx.search "
     "and print"
 )
-_SUBCALLS = 10_000  # money is the limit
+_SUBCALLS = 10_000  # the limit that counts is money
 _END = "FINAL(done)"
 _GRACE_S = 1.0  # between an interrupt and the end
 _AGAIN_S = 0.3
 
 
 class Cells(Protocol):
-    """Runs cells of one namespace."""
+    """Runs the cells of one namespace."""
 
     async def run(self, call: ToolCall, spend: CallSpend) -> ToolResult:
-        """Run a cell; whatever it does is the result."""
+        """Run a cell; every failure is reported in the result."""
 
     async def close(self) -> None:
         """End the namespace."""
 
 
 class PlainCells:
-    """Cells that ask no model.
+    """Cells that cannot ask a model.
 
     Args:
-        interpreter: Where they run.
+        interpreter: Runs them.
     """
 
     def __init__(self, interpreter: Interpreter) -> None:
@@ -55,7 +55,7 @@ class PlainCells:
 
     async def run(self, call: ToolCall, spend: CallSpend) -> ToolResult:
         """Run a cell; see `Cells.run`."""
-        del spend  # nothing costs anything
+        del spend  # such a cell costs nothing
         return await self._interpreter.run(call)
 
     async def close(self) -> None:
@@ -64,7 +64,7 @@ class PlainCells:
 
 
 def no_model_functions() -> tuple[HostFunction, ...]:
-    """Return functions in the places of those that ask a model, which say that there is none."""
+    """Return replacements of the functions that ask a model, which raise that there is none."""
 
     def refuse(prompt: object = None, context_chunk: object = None) -> object:
         raise RuntimeError(_NO_MODEL)
@@ -74,14 +74,14 @@ def no_model_functions() -> tuple[HostFunction, ...]:
 
 
 class AskingCells:
-    """Cells in a session, so that what they ask is guarded, recorded and counted as in any run.
+    """Cells in a session, so that their sub-calls are guarded, recorded and counted as in any run.
 
-    The session's own model is the agent: each cell is a reply of it, which costs nothing.
+    The agent takes the place of the session's model: each cell is a reply, which costs nothing.
 
     Args:
-        make_rlm: Makes what the session is opened with, given its model.
+        make_rlm: Creates the RLM of the session, given its model.
         context: The text.
-        limits: What a cell may use.
+        limits: Limits of a cell.
     """
 
     def __init__(self, make_rlm: _MakeRLM, context: Context, limits: Limits) -> None:
@@ -144,7 +144,7 @@ class AskingCells:
             timed_out = await _timed(session, task, call)
         except RLMError as error:
             said = str(error)
-        if timed_out and task.error is not None:  # it was cut: the next call brings back what the calls before it did
+        if timed_out and task.error is not None:  # it was cut off: the next call replays the earlier cells
             return of_execution(Execution("timeout", namespace="rebuilt"), call)
         executions = task.turns[-1].executions if task.turns else ()
         result = failure(said or "nothing of it was run")
@@ -159,10 +159,9 @@ class AskingCells:
 
 
 async def _timed(session: Session, task: Task, call: ToolCall) -> bool:
-    """Take a turn within a call's time, sub-calls included; return whether it took longer and was ended.
+    """Take a turn within a call's timeout, sub-calls included; return whether it was ended at the timeout.
 
-    The cell is interrupted, so that its variables are kept, or else cut: where it does not heed that, or waits for a
-    model.
+    The cell is interrupted, which keeps its variables, or cut off if it does not stop or is waiting for a model.
     """
     running = asyncio.ensure_future(session.step(task))
     try:
@@ -187,7 +186,7 @@ class _MakeRLM(Protocol):
 
 
 class _Replies:
-    """A model whose next reply is known."""
+    """A model whose next reply is given beforehand."""
 
     name = "agent"
     window_tokens = 10_000_000
@@ -199,20 +198,19 @@ class _Replies:
     async def complete(
         self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
     ) -> Completion:
-        """Give the reply."""
         reply, self.next = self.next, _END
         return Completion(reply, Usage(), self.name)
 
 
 def fenced(code: str) -> str:
-    """Return code as a block of a reply, in a fence that the code itself does not have."""
+    """Return code as a fenced block of a reply, with a fence longer than any in the code."""
     longest = max((len(ticks) for ticks in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}repl\n{code}\n{fence}"
 
 
 def cell_budget(limits: Limits, total_usd: Decimal | None) -> Limits:
-    """Return the limits of a session of cells: those of one cell of `limits`, and what the server may spend."""
+    """Return the limits of a session of cells: per cell those of `limits`, in total what the server may spend."""
     return Limits(
         cost_limit_usd=total_usd if total_usd is not None else limits.cost_limit_usd,
         max_turns=1_000_000,

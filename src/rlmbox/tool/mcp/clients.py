@@ -1,4 +1,4 @@
-"""The MCP clients whose configuration can be written, one row each."""
+"""The MCP clients that can be configured, one row each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ClientName = Literal["claude", "codex", "cursor", "vscode"]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client.
+    """An MCP client.
 
     Attributes:
-        title: Its name, in words.
-        place: Its file, relative to the project's folder; `~` is the user's own, and a variable may name its folder.
-        key: Where the servers are in that file.
-        has_type: Whether an entry says that the server speaks over standard input and output.
-        is_toml: Whether the file is TOML; JSON otherwise.
+        title: Its name for people.
+        place: Path of its configuration file, relative to the project; `~` is the user's home.
+        key: Key of the servers in that file.
+        has_type: Whether an entry specifies the stdio transport.
+        is_toml: Whether the file is TOML rather than JSON.
     """
 
     title: str
@@ -30,13 +30,13 @@ class Client:
     is_toml: bool = False
 
     def path(self) -> Path:
-        """Return its file."""
+        """Return the path of its configuration file."""
         if self.place.startswith("~/.codex/") and os.environ.get("CODEX_HOME"):
             return Path(os.environ["CODEX_HOME"]) / Path(self.place).name
         return Path(self.place).expanduser()
 
     def entry(self, command: Sequence[str]) -> dict[str, Any]:
-        """Return what the file says of a server that a command starts."""
+        """Return the entry of a server that a command starts."""
         kind = {"type": "stdio"} if self.has_type else {}
         return {**kind, "command": command[0], "args": list(command[1:])}
 
@@ -47,4 +47,4 @@ CLIENTS: Mapping[ClientName, Client] = {
     "cursor": Client("Cursor, in this project", ".cursor/mcp.json", "mcpServers"),
     "vscode": Client("VS Code, in this project", ".vscode/mcp.json", "servers", has_type=True),
 }
-"""Every client that is known."""
+"""All known clients."""

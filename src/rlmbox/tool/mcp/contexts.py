@@ -14,7 +14,7 @@ from rlmbox.errors import ContextError, RLMError
 from rlmbox.tool.mcp.cells import Cells
 
 MAX_OPEN = 64
-"""Contexts that are open at once, unless the operator says otherwise."""
+"""Contexts that may be open at once, by default."""
 
 
 @dataclass(slots=True)
@@ -22,11 +22,11 @@ class OpenContext:
     """A context that an agent has opened.
 
     Attributes:
-        handle: What the agent calls it by.
+        handle: The agent's name for it.
         name: What it was opened from.
         context: The text.
-        cells: Where its cells run.
-        functions: What reads the text, by name, such as `ctx.search`.
+        cells: Runs its cells.
+        functions: Functions that read the text, by name, such as `ctx.search`.
     """
 
     handle: str
@@ -36,16 +36,16 @@ class OpenContext:
     functions: Mapping[str, Callable[..., Any]] = field(repr=False)
 
     def described(self) -> dict[str, object]:
-        """Return what an agent should know of it."""
+        """Return its description for an agent."""
         return {"handle": self.handle, "opened_from": self.name, **self.context.metadata()}
 
 
 class OpenContexts:
-    """All of them.
+    """All open contexts.
 
     Args:
-        new_cells: Makes where a context's cells run.
-        most: How many may be open at once.
+        new_cells: Creates what runs the cells of a context.
+        most: How many contexts may be open at once.
     """
 
     def __init__(self, new_cells: Callable[[Context], Cells], most: int = MAX_OPEN) -> None:
@@ -56,24 +56,24 @@ class OpenContexts:
         return iter(list(self._open.values()))
 
     def check_room(self) -> None:
-        """Check that one more may be opened.
+        """Check that another context may be opened.
 
         Raises:
-            ContextError: It may not.
+            ContextError: Too many are open.
         """
         if len(self._open) >= self._most:
             handles = ", ".join(self._open)
             raise ContextError(f"{self._most} contexts are open, which is the maximum: close one of {handles}")
 
     def add(self, name: str, context: Context) -> OpenContext:
-        """Give a context a handle.
+        """Add a context and assign it a handle.
 
         Args:
             name: What it was opened from.
             context: The context.
         """
         self.check_room()
-        # Not to be guessed: over HTTP, a handle is all that keeps one client's context from another's.
+        # Unguessable: over HTTP, the handle is all that keeps one client from another's context.
         handle = f"ctx-{secrets.token_hex(8)}"
         functions = {function.name: function.call for function in repl_functions(context)}
         opened = self._open[handle] = OpenContext(handle, name, context, self._new_cells(context), functions)
@@ -95,14 +95,14 @@ class OpenContexts:
         """Close a context.
 
         Raises:
-            ContextError: There is none of that handle.
+                ContextError: There is no context of that handle.
         """
         opened = self.get(handle)
         del self._open[handle]
         await opened.cells.close()
 
     async def aclose(self) -> None:
-        """Close all."""
+        """Close all contexts."""
         for opened in self:
             with suppress(RLMError):
                 await self.close(opened.handle)

@@ -1,4 +1,4 @@
-"""Writing rlmbox into the configuration of an MCP client."""
+"""Adding rlmbox to the configuration of an MCP client."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ NAME = "rlmbox"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A file as it is and as it would be.
+    """A planned change of a file.
 
     Attributes:
         path: The file.
-        before: What it has; None where there is no such file.
-        after: What it would have.
+        before: Its content; None if it does not exist.
+        after: Its new content.
     """
 
     path: Path
@@ -46,12 +46,12 @@ class Change:
         return "\n".join(lines)
 
     def write(self) -> None:
-        """Write the file whole, or not at all; its mode stays.
+        """Write the file atomically, keeping its mode.
 
         Raises:
-            ConfigError: It cannot be written, or has changed meanwhile.
+            ConfigError: It cannot be written, or was changed in the meantime.
         """
-        path = Path(os.path.realpath(self.path))  # a link stays one
+        path = Path(os.path.realpath(self.path))  # a symbolic link is kept
         try:
             if _text_of(path) != self.before:
                 raise ConfigError(f"{self.path} has changed meanwhile; try again")
@@ -70,7 +70,7 @@ def client_of(name: str) -> Client:
     """Return a client by its name.
 
     Raises:
-        ConfigError: There is none.
+            ConfigError: There is no such client.
     """
     for known in get_args(ClientName):
         if known == name:
@@ -79,22 +79,22 @@ def client_of(name: str) -> Client:
 
 
 def snippet(client: Client, command: Sequence[str]) -> str:
-    """Return the client's configuration with nothing in it but rlmbox."""
+    """Return a configuration of the client that contains only rlmbox."""
     if client.is_toml:
         return _toml_table(client, command)
     return json.dumps({client.key: {NAME: client.entry(command)}}, indent=2) + "\n"
 
 
 def planned(client: Client, command: Sequence[str], path: Path | None = None) -> Change:
-    """Return what would be written into a client's configuration.
+    """Plan the change of a client's configuration.
 
     Args:
         client: The client.
-        command: What starts the server.
-        path: Its file; None for the usual one.
+        command: The command that starts the server.
+        path: The configuration file; None for the usual one.
 
     Raises:
-        ConfigError: The file cannot be read, or is not what it should be.
+        ConfigError: The file cannot be read or is malformed.
     """
     path = path or client.path()
     before = _text_of(path)
@@ -156,6 +156,6 @@ def _in_toml(client: Client, command: Sequence[str], path: Path, before: str) ->
 
 
 def _toml_table(client: Client, command: Sequence[str]) -> str:
-    # A JSON string, with all but ASCII escaped, is a TOML string too.
+    # A JSON string in ASCII is also a TOML string.
     lines = [f"{key} = {json.dumps(value)}" for key, value in client.entry(command).items()]
     return "\n".join([f"[{client.key}.{NAME}]", *lines]) + "\n"

@@ -1,4 +1,4 @@
-"""Everything that an agent can do with rlmbox, without a word of the protocol by which it asks."""
+"""The operations that rlmbox offers to agents, independent of the protocol."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from rlmbox.types import Answer, CellLimits
 from rlmbox.usage import quantity
 
 MAX_READ_CHARS = 200_000
-"""Characters that one call may read: an agent's window is small, and the next part is one call away."""
+"""Longest part that one call may read: an agent's window is small, and the next part is one call away."""
 
 ReportProgress = Callable[[float, str], Awaitable[None]]
-"""Takes how far a question has come, as a number that grows, and what happened, in words."""
+"""Receives the progress of a question, as a growing number, and a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ class ServerLimits:
     """The limits that the operator has set.
 
     Attributes:
-        per_call_usd: What one call may cost; None for no limit.
-        total_usd: What all calls may cost together; None for no limit.
-        run: What a question may use.
-        cell: What an interpreter may use.
-        timeout_s: Seconds that a cell may run which names no timeout.
-        max_timeout_s: The longest timeout that a cell may name.
+        per_call_usd: Cost limit of one call; None for no limit.
+        total_usd: Cost limit of all calls together; None for no limit.
+        run: Limits of a question.
+        cell: Limits of an interpreter.
+        timeout_s: Timeout of a cell that specifies none, in seconds.
+        max_timeout_s: Longest timeout that a cell may specify.
         max_open: Contexts that may be open at once.
     """
 
@@ -67,15 +67,15 @@ class ServerLimits:
 
 
 class Operations:
-    """The server's state, and what can be done with it.
+    """The state of the server, and its operations.
 
     Args:
         roots: The folders whose files may be opened.
-        make_rlm: Makes an RLM, with a root model of its own in place of the configured one where one is given.
-        make_sandbox: Makes a sandbox for code that asks no model.
+        make_rlm: Creates an RLM, with the given root model or else the configured one.
+        make_sandbox: Creates a sandbox for code that cannot ask a model.
         store: Where runs are recorded.
-        limits: What may be used.
-        guard: What the agent's model may see.
+        limits: The operator's limits.
+        guard: Hides what the agent's model may not see.
     """
 
     def __init__(
@@ -98,21 +98,21 @@ class Operations:
 
     @property
     def has_model(self) -> bool:
-        """True if a model is configured that does more than quote."""
+        """True if a real model is configured, rather than the offline one that only quotes."""
         return OFFLINE_MODEL not in (self._rlm.model.name, self._rlm.sub_model.name)
 
     def shown(self, value: Any) -> Any:
-        """Return a JSON value as the agent's model may see it: what the guard hides is hidden in every text of it."""
+        """Return a JSON value with all its strings filtered by the guard, for the agent's model."""
         return value if self._guard is None else each_text(value, partial(self._text_shown, self._guard))
 
     def _text_shown(self, guard: RunGuard, text: str) -> str:
-        # Names that the server gave look like keys, and the agent has to give them back.
+        # The server's own handles look like keys, but the agent has to send them back.
         if text in self.runs or any(text == each.handle for each in self.contexts):
             return text
         return guard.redact_again(text, path="export")
 
     async def open_context(self, path: str | None, text: str | None) -> dict[str, object]:
-        """Open a file or folder below a root, or a text; return its handle and what it is."""
+        """Open a file or folder below a root, or a text; return its handle and description."""
         if (path is None) == (text is None):
             raise ConfigError("give either path, of a file or folder below a root, or text")
         self.contexts.check_room()
@@ -126,15 +126,15 @@ class Operations:
     async def search(
         self, handle: str, pattern: str, *, regex: bool, case_sensitive: bool, max_matches: int
     ) -> list[dict[str, object]]:
-        """Find a text or a regular expression."""
+        """Search for a text or a regular expression."""
         return await self._hits(handle, "ctx.find", pattern, regex, case_sensitive, max_matches)
 
     async def rank(self, handle: str, query: str, k: int) -> list[dict[str, object]]:
-        """Find the passages that fit some words best."""
+        """Return the passages that match a query best."""
         return await self._hits(handle, "ctx.rank", query, k)
 
     async def read(self, handle: str, *, document: str | None, start: int, max_chars: int) -> dict[str, object]:
-        """Read a part of the text, or of one document of it."""
+        """Read a part of the text, or of one of its documents."""
         if not 0 < max_chars <= MAX_READ_CHARS:
             raise ConfigError(f"max_chars is a number from 1 to {MAX_READ_CHARS:,}; read on from `next_start`")
         context = self.contexts.get(handle).context
@@ -162,7 +162,7 @@ class Operations:
         return {**result.as_dict(), "cost_usd": str(spend.spent_usd)} if self.has_model else result.as_dict()
 
     async def python(self, arguments: Mapping[str, object], session: object) -> ToolResult:
-        """Run code in the bare tool."""
+        """Run code in the plain Python tool."""
         try:
             call, name = self._call(arguments), session_name(session)
         except BadCall as error:
@@ -176,7 +176,7 @@ class Operations:
     async def ask(
         self, handle: str, question: str, cost_limit_usd: object, report: ReportProgress
     ) -> dict[str, object]:
-        """Ask a question of a context; report what happens meanwhile."""
+        """Ask a question about a context, reporting progress."""
         context = self.contexts.get(handle).context
         run_id = new_run_id()
         with self.spending.call(_amount(cost_limit_usd)) as spend:
@@ -198,7 +198,7 @@ class Operations:
         return {**_answered(answer), **self._notice()}
 
     async def run(self, run_id: str) -> dict[str, object]:
-        """Describe a run that has ended."""
+        """Describe a finished run."""
         if run_id not in self.runs:
             raise ContextError(f"this server has no finished run {run_id[:80]!r}")
         run = Run(tuple(await self._store.read(run_id)))
@@ -212,7 +212,7 @@ class Operations:
         }
 
     async def aclose(self) -> None:
-        """End all interpreters and close all contexts."""
+        """Close all interpreters and contexts."""
         with anyio.CancelScope(shield=True):
             await self.contexts.aclose()
             for interpreter in self._pythons.values():
@@ -246,7 +246,7 @@ class Operations:
 
 
 def _said(call: Callable[..., Any], *arguments: object) -> Any:
-    """Call a function that reads a text; its complaints about arguments are meant for the caller."""
+    """Call a function that reads a text; errors about its arguments are passed on to the caller."""
     try:
         return call(*arguments)
     except (TypeError, ValueError, LookupError) as error:
@@ -259,10 +259,10 @@ def _span(context: Context, document: str) -> tuple[int, int]:
 
 
 class _Progress:
-    """The progress of a run, for a client that waits for it.
+    """Reports the progress of a run to a waiting client.
 
     Args:
-        spend: The call's money.
+        spend: The money of the call.
     """
 
     def __init__(self, spend: CallSpend) -> None:
@@ -313,7 +313,7 @@ def _amount(given: object) -> Decimal | None:
 
 
 def told(error: RLMError) -> str:
-    """Describe what went wrong, with the partial results."""
+    """Describe an error, with the partial results."""
     partial = error.partial
     if partial is None or not partial.turns:
         return str(error)

@@ -1,4 +1,4 @@
-"""The folders whose files an agent may open, and nothing else of the machine."""
+"""The folders whose files an agent may open; the rest of the file system is out of reach."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rlmbox.errors import ConfigError, ContextError
 
 
 class Roots:
-    """The folders that the operator named.
+    """The folders that the operator has allowed.
 
     Args:
-        folders: Their paths; none for no files at all.
+        folders: Their paths; none to allow no files.
 
     Raises:
-        ConfigError: One is no folder.
+        ConfigError: A path is not a folder.
     """
 
     def __init__(self, folders: Sequence[str | os.PathLike[str]]) -> None:
@@ -27,13 +27,13 @@ class Roots:
         return ", ".join(str(folder) for folder in self._folders) or "none"
 
     def real_path(self, path: str) -> Path:
-        """Return the real path of what an agent names, once links are followed.
+        """Resolve a path that an agent names, following links.
 
         Args:
-            path: A path below a root: relative to it, or absolute.
+            path: A path below a root, relative to it or absolute.
 
         Raises:
-            ContextError: It is not there, or it is not below a root; which of both is only said of what is below one.
+            ContextError: It does not exist or is not below a root; only for paths below a root the message says which.
         """
         if not self._folders:
             raise ContextError(
@@ -48,14 +48,14 @@ class Roots:
         raise ContextError(f"{path!r} does not exist, or is outside of the roots; the roots are {self}")
 
     def open(self, path: str) -> Context:
-        """Open a file or folder; links that lead out of it are left out.
+        """Open a file or folder; links that lead outside are skipped.
 
         Raises:
             ContextError: It is not below a root, or cannot be opened.
         """
         found = self.real_path(path)
         context = Context.from_path(found)
-        # Where someone has put a link into the path meanwhile, it is another file that was opened.
+        # If a link was put into the path in the meantime, another file was opened.
         if Path(os.path.realpath(found)) != found:
             raise ContextError(f"{path!r} changed while it was being opened; open it again")
         return context

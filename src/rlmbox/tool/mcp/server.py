@@ -1,6 +1,6 @@
 """The MCP server: the operations as tools, contexts and runs as resources.
 
-The SDK hides the text of ordinary exceptions from clients, so that what an agent should read is raised as `ToolError`.
+The SDK hides the message of ordinary exceptions from clients, so messages meant for an agent are raised as `ToolError`.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ _SESSION = {
 
 
 def make_server(operations: Operations) -> MCPServer[Any]:
-    """Return the server of some operations; they are closed when it ends.
+    """Create the server for some operations, which are closed when it ends.
 
     Args:
-        operations: What it can do.
+        operations: The operations.
     """
     asking = _WITH_MODEL if operations.has_model else _WITHOUT
     server: MCPServer[Any] = MCPServer(
@@ -66,7 +66,7 @@ def make_server(operations: Operations) -> MCPServer[Any]:
 
 @asynccontextmanager
 async def closing(operations: Operations) -> AsyncIterator[None]:
-    """End what the operations have opened, at the end."""
+    """Close the operations at the end."""
     try:
         yield
     finally:
@@ -74,9 +74,9 @@ async def closing(operations: Operations) -> AsyncIterator[None]:
 
 
 async def _told(operations: Operations, work: Awaitable[_Result]) -> _Result:
-    """Await an operation and return what the agent may see of its result.
+    """Await an operation and return its result as filtered for the agent.
 
-    What went wrong is told to the client, with its reason and remedy.
+    An error is raised for the client with its reason and remedy.
     """
     try:
         return cast("_Result", operations.shown(await work))
@@ -178,7 +178,7 @@ def _add_running(server: MCPServer[Any], operations: Operations) -> None:
         result = await _told(operations, operations.python(arguments, session))
         return cast("dict[str, Any]", operations.shown(result.as_dict()))
 
-    # What a model is told is the tool's own definition; the function takes anything, to say itself what is wrong.
+    # The model sees the tool's own definition; the function accepts anything, to validate the arguments itself.
     definition = schema.schema()["parameters"]
     tool = server._tool_manager.get_tool(schema.NAME)  # noqa: SLF001 - there is no other way to a tool's schema
     if tool is not None:

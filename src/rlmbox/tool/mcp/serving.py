@@ -24,7 +24,7 @@ _STOP_S = 3
 
 
 async def serve_stdio(server: MCPServer[Any], operations: Operations) -> None:
-    """Serve one client over standard input and output, until it goes."""
+    """Serve one client over standard input and output, until it disconnects."""
     async with closing(operations):
         await server.run_stdio_async()
 
@@ -39,19 +39,19 @@ async def serve_http(
     origins: Sequence[str],
     listening: Callable[[str], None],
 ) -> None:
-    """Serve clients over streamable HTTP, until the process is told to end.
+    """Serve clients over streamable HTTP, until the process is stopped.
 
     Args:
         server: The server.
         operations: Its operations.
         host: The address to listen on.
-        port: The port; 0 for any that is free.
-        token: What clients have to send as `Authorization: Bearer …`; None for loopback alone.
-        origins: Web pages, by scheme and host, that may connect besides those of this address.
-        listening: Told the server's address once it listens.
+        port: The port; 0 for any free one.
+        token: The bearer token that clients have to send; None only for loopback.
+        origins: Web origins (scheme and host) that may connect besides the server's own.
+        listening: Called with the server's address once it listens.
 
     Raises:
-        ConfigError: The address cannot be listened on, or others could reach it and no token is set.
+        ConfigError: The address is not available, or is reachable by others and no token is set.
     """
     import uvicorn
 
@@ -75,7 +75,7 @@ async def serve_http(
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached from this machine alone."""
+    """Return whether an address is reachable only from this machine."""
     if host == "localhost":
         return True
     try:
@@ -93,17 +93,17 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 class Gate:
-    """Lets a request in that has the token and is not another web page's.
+    """ASGI middleware that rejects requests without the token or from other web pages.
 
-    A web page in a browser can send requests to any address, this machine's included; the browser then names the page
-    in `Origin`. A name that a page has turned into this machine's address is seen in `Host`.
+    A web page in a browser can send requests to any address, including this machine's; the browser then names the page
+    in `Origin`. A host name that a page has rebound to this machine's address shows in `Host`.
 
     Args:
-        app: What is behind it.
-        token: What clients have to send; None for none.
-        origins: Pages that may connect.
+        app: The application.
+        token: The token that clients have to send; None for none.
+        origins: Web origins that may connect.
         port: The server's port.
-        is_local: Whether it is reached from this machine alone, so that `Host` can only be a few names.
+        is_local: Whether it is reachable only from this machine, which limits `Host` to a few names.
     """
 
     def __init__(self, app: _App, *, token: str | None, origins: Sequence[str], port: int, is_local: bool) -> None:
@@ -113,7 +113,7 @@ class Gate:
         self._origins = {f"http://{host}" for host in self._hosts} | {origin.rstrip("/") for origin in origins}
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        """Answer a request that is not let in; pass on all others."""
+        """Reject a request, or pass it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""Limits of money: of each call, and of all of the server's together."""
+"""Cost limits: of each call, and of all calls of the server together."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class CallSpend:
     """The money of one call.
 
     Attributes:
-        limit_usd: What it may cost; None for no limit.
-        spent_usd: What it has cost so far.
+        limit_usd: Cost limit; None for no limit.
+        spent_usd: Cost so far.
     """
 
     limit_usd: Decimal | None
     spent_usd: Decimal = Decimal(0)
 
     def note(self, event: Event) -> None:
-        """Take the cost of an event of a run."""
+        """Add the cost of an event of a run."""
         if isinstance(event, AttemptFinished):
             self.spent_usd += event.cost_usd
 
@@ -33,11 +33,11 @@ class CallSpend:
 
 
 class Spending:
-    """The server's purse. A call's limit is taken out of it at the start, and what was not spent is put back.
+    """The money of the server. A call's limit is reserved at its start, and the unspent rest released at its end.
 
     Args:
-        per_call_usd: What a call may cost; None for no limit.
-        total_usd: What all calls may cost together; None for no limit.
+        per_call_usd: Cost limit of a call; None for no limit.
+        total_usd: Cost limit of all calls together; None for no limit.
     """
 
     def __init__(self, per_call_usd: Decimal | None, total_usd: Decimal | None) -> None:
@@ -47,10 +47,10 @@ class Spending:
 
     @contextmanager
     def call(self, wanted_usd: Decimal | None = None) -> Iterator[CallSpend]:
-        """Let a call spend.
+        """Reserve the money of a call, as a context manager.
 
         Args:
-            wanted_usd: A limit of the call's own, which can only be narrower.
+            wanted_usd: The call's own limit, which can only lower the server's.
 
         Raises:
             BudgetExceeded: Nothing is left for it.
