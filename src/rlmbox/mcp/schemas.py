@@ -1,4 +1,4 @@
-"""Conversion of a tool's JSON Schema to a signature for the model, and of a call's arguments to an object for the server.
+"""Conversion of a tool's JSON Schema to a signature for the model, and of a call's arguments to a JSON object.
 
 The schema is untrusted: anything in it that cannot be read becomes `Any`.
 """

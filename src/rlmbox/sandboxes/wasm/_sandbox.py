@@ -68,7 +68,7 @@ class WasmSandbox(WorkerSandbox):
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
     async def execute(self, cell: Cell) -> Execution:
-        """Run a cell; see `Sandbox.execute`. Explains a failed import of a package that is installed on the host only."""
+        """Run a cell; see `Sandbox.execute`. Explains a failed import of a package that only the host has."""
         return await explained(await super().execute(cell), ELSEWHERE)
 
 
