@@ -1,4 +1,4 @@
-"""Evaluations: which way of answering is right, how often and for how much, measured on your own questions."""
+"""Evaluations: how often each way of answering is right, and at what cost, measured on your own questions."""
 
 from rlmbox.evaluation.arms import DirectArm, OwnAnswer, OwnArm, RlmArm
 from rlmbox.evaluation.journal import EvaluationJournal, Recorded, read_evaluation

@@ -1,4 +1,4 @@
-"""Arms: a direct call, rlmbox itself, and a function of the user's own; retrieval is in `passages`."""
+"""Arms: a direct call, rlmbox itself, and a function of the user's; the retrieval arm is in `passages`."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from rlmbox.rlm import RLM
 from rlmbox.types import Answer, Usage
 
 Cut = Literal["refuse", "head", "middle"]
-"""A rule for a text that is longer than the window."""
+"""What to do with a text that is longer than the window."""
 
 CUTS: Mapping[str, str] = {
     "refuse": "a text longer than the window is not sent: the arm cannot answer",
     "head": "a text longer than the window is cut to its beginning",
     "middle": "a text longer than the window is cut in its middle: its beginning and its end are sent, as long each",
 }
-"""The rules for a text that is longer than the window, in words."""
+"""The rules for a text that is longer than the window, as shown to the user."""
 
 _LEFT_OUT = "\n[... {chars:,} characters are left out here ...]\n"
 _TURNS = 5
-_TURN_TOKENS = 4_000  # what a turn of a session sends, its system message included
+_TURN_TOKENS = 4_000  # input of a turn of a session, with its system message
 
 
 class DirectArm(OneRequestArm):
@@ -44,9 +44,9 @@ class DirectArm(OneRequestArm):
     Args:
         model: The model.
         name: Its name in the table.
-        cut: What is done to a text that is longer than the window; see `CUTS`.
-        guard: What may leave; by default what hides secrets and personal data.
-        retries: When a request that failed is sent again; None for the usual.
+        cut: What to do with a text that is longer than the window; see `CUTS`.
+        guard: Checks what leaves; by default it hides secrets and personal data.
+        retries: Retry policy for failed requests; None for the default.
 
     Raises:
         ConfigError: There is no such rule.
@@ -68,11 +68,11 @@ class DirectArm(OneRequestArm):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Whatever decides its answers."""
+        """Settings that affect its answers."""
         return {"kind": "direct", "model": self._model.name, "cut": self._cut, "guard": self._guard.settings()}
 
     def _asked_by(self, trial: Trial) -> str:
-        return ""  # whatever is asked, the text is the same
+        return ""  # the text is the same for every question
 
     def estimate(self, trial: Trial) -> Estimate:
         """Estimate a trial.
@@ -93,9 +93,9 @@ class DirectArm(OneRequestArm):
         return await to_thread.run_sync(self._cut_to_window, trial.context)
 
     def _cut_to_window(self, context: Context) -> Excerpt:
-        """Return the text as it is sent, or why it is not."""
+        """Return the excerpt to send, or why nothing is sent."""
         room, scale = self._room_tokens(), self._state.tokens
-        # No vocabulary has tokens that are longer than this on the average of a long text.
+        # In no vocabulary does a long text average more characters per token.
         if context.length <= room * 12:
             text = context.slice(0, context.length)
             tokens = scale.likely_text(text)
@@ -124,15 +124,15 @@ class DirectArm(OneRequestArm):
 class RlmArm:
     """`RLM` with any settings.
 
-    Its runs are recorded where it has a store, under names made of the trial's key; a run that was under way when the
-    process ended goes on from its record, and nothing in it is asked for twice.
+    With a store, its runs are recorded under names derived from the trial's key; a run that was interrupted resumes
+    from its record without repeating a request.
 
     Args:
         rlm: The RLM.
         name: Its name in the table.
-        settings: What it was made with, as JSON.
-        store: The store that the RLM records in; None where it records nothing.
-        run_limit_usd: The most that one run may cost; None for the limit of the RLM.
+        settings: The settings it was created with, as JSON.
+        store: The store that the RLM records in, or None.
+        run_limit_usd: Cost limit of one run; None for the RLM's limit.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class RlmArm:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Whatever decides its answers."""
+        """Settings that affect its answers."""
         models = {"model": self._rlm.model.name, "sub_model": self._rlm.sub_model.name}
         return {"kind": "rlm", **models, **self._settings}
 
@@ -173,7 +173,7 @@ class RlmArm:
         likely = root.cost_usd(Usage(sent, 0, received, 0, _TURNS)) if root else Decimal(0)
         likely += sub.cost_usd(Usage(read, 0, REPLY_TOKENS, 0, 2)) if sub else Decimal(0)
         most = self._run_limit_usd if self._run_limit_usd is not None else self._rlm.limits.money
-        most = likely if most == 0 else most  # under a limit of nothing it wants more than there is, and is not asked
+        most = likely if most == 0 else most  # with a limit of 0 the reservation fails, and it is not asked
         free = not likely
         return Estimate(
             _TURNS + 2,
@@ -187,11 +187,11 @@ class RlmArm:
         )
 
     async def answer(self, trial: Trial, most_usd: Decimal | None) -> Outcome:
-        """Answer a question in a run, or go on with the run that the record has.
+        """Answer a question in a run, resuming the recorded one if there is one.
 
         Args:
             trial: The trial.
-            most_usd: The most that it may cost; None for no limit.
+            most_usd: Cost limit; None for no limit.
         """
         run_id = trial.key.replace("/", ".")
         began = time.monotonic()
@@ -233,12 +233,12 @@ class RlmArm:
 
 @dataclass(frozen=True, slots=True)
 class OwnAnswer:
-    """The answer of an arm of the user's own, with what it cost.
+    """The answer of a user's arm, with its cost.
 
     Attributes:
         text: The answer.
-        cost_usd: What it cost, in US dollars.
-        value: The answer as a JSON value; None where there is none.
+        cost_usd: Its cost, in US dollars.
+        value: The answer as a JSON value, or None.
     """
 
     text: str
@@ -247,11 +247,11 @@ class OwnAnswer:
 
 
 class OwnArm:
-    """A function of the user's own.
+    """A function of the user's.
 
     Args:
-        function: Takes the question and the `Context`; returns a text or an `OwnAnswer`; plain or async. A plain one
-            runs in a thread.
+        function: Takes the question and the `Context`; returns a string or an `OwnAnswer`; sync or async. A sync
+            function runs in a thread.
         name: Its name in the table; by default the function's.
     """
 
@@ -266,11 +266,11 @@ class OwnArm:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Whatever decides its answers, as far as it is known."""
+        """Settings that affect its answers, as far as they are known."""
         return {"kind": "own", "function": self._name}
 
     def estimate(self, trial: Trial) -> Estimate:
-        """Return nothing: nobody knows what it will take.
+        """Return an empty estimate: the cost of the function is not known.
 
         Args:
             trial: The trial.
@@ -282,7 +282,7 @@ class OwnArm:
 
         Args:
             trial: The trial.
-            most_usd: Not known to the function.
+            most_usd: Not passed to the function.
         """
         began = time.monotonic()
         try:
@@ -294,7 +294,7 @@ class OwnArm:
             cost_usd = Decimal(str(said.cost_usd))
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - the function is the user's, and its failure is a result
+        except Exception as error:  # noqa: BLE001 - a failure of the user's function is a result
             ending, note = ending_of(error)
             return Outcome(ending, note=note, duration_s=time.monotonic() - began)
         ending = "answered" if said.text.strip() else "no answer"

@@ -1,4 +1,4 @@
-"""Two evaluations beside each other: what changed in the arms that both have."""
+"""Comparison of two evaluations over the arms that both have."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rlmbox.evaluation.statistics import difference
 
 
 def comparison_of(before: Recorded, after: Recorded) -> dict[str, Any]:
-    """Return how the arms of one evaluation did in another, paired over the questions that both have.
+    """Compare the arms of two evaluations, paired over the questions that both have.
 
     Args:
-        before: The earlier one.
-        after: The later one.
+        before: The earlier evaluation.
+        after: The later evaluation.
 
     Returns:
-        `arms` with `arm`, `before`, `after`, `change` in words, and `difference`, `cost_before_usd`, `cost_after_usd`
-        as figures; and `notes` in words.
+        `arms`, a list with `arm`, `before`, `after` and `change` as text, and `difference`, `cost_before_usd` and
+        `cost_after_usd` as numbers; and `notes`, a list of strings.
 
     Raises:
         ConfigError: They have no arm, or no question, in common.

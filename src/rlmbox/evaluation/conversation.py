@@ -1,4 +1,4 @@
-"""A conversation as one question over a text: what other programs send to a model, put to rlmbox."""
+"""Conversion of a conversation to a question over a text, for programs that use rlmbox as a model."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _NOTHING = "(There is no text besides the question.)"
 
 
 def one_question_of(messages: Sequence[tuple[str, str]]) -> tuple[str, Context]:
-    """Return a conversation as a question and its text.
+    """Convert a conversation to a question and its text.
 
-    The last message is the question, after what the system message says; the earlier ones are the text. A last message
-    that is too long to be a question is a part of the text, and the question is to do what it asks.
+    The question is the system message followed by the last message; the earlier messages are the text. A last message
+    that is too long for a question becomes part of the text, and the question asks to do what it says.
 
     Args:
         messages: Role and text of each message: `system`, `user`, `assistant` or `tool`.
 
     Raises:
-        ConfigError: There is no message with a text.
+        ConfigError: No message has a text.
     """
     said = [(role, text) for role, text in messages if text.strip()]
     rules = "\n".join(text for role, text in said if role == "system")
@@ -45,7 +45,7 @@ def one_question_of(messages: Sequence[tuple[str, str]]) -> tuple[str, Context]:
 
 
 def _about(message: str) -> str:
-    """Return a question that stands for a message which is too long to be one."""
+    """Return a question that refers to a message which is too long to be one."""
     return (
         "Do what the last message of the text asks, and answer as it wants to be answered. It begins:\n"
         f"{message[:_EDGE_CHARS]}\n[...]\nand it ends:\n{message[-_EDGE_CHARS:]}"

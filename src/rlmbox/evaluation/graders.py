@@ -1,10 +1,10 @@
-"""Graders: how right an answer is, from 0 to 1.
+"""Graders, which score an answer from 0 to 1.
 
-A grader is named in a question or for all of an evaluation: `exact`, `normalised`, `contains` (`contains:all`: the
-share of the items that stand in the answer), `number` (`number:0.01` allows a relative error of one percent,
-`number:abs=2` two units; `number:decay=0.75` leaves three quarters of the score for each unit beside), `f1` (`f1:stem`,
-`f1:items`), `set` (`set:recall`), `regex`, `schema`, `silent` and `judge`.
-Functions of your own are given to the evaluation; a file of questions cannot name code.
+A grader is named per question or for the whole evaluation: `exact`, `normalised`, `contains` (`contains:all`: the share
+of the items that occur in the answer), `number` (`number:0.01` allows a relative error of one percent, `number:abs=2`
+an error of two units; `number:decay=0.75` multiplies the score by 0.75 for each unit of error), `f1` (`f1:stem`,
+`f1:items`), `set` (`set:recall`), `regex`, `schema`, `silent` and `judge`. Functions of your own are passed to the
+evaluation; a file of questions cannot name code.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from rlmbox.evaluation.overlap import items_f1, token_f1
 from rlmbox.evaluation.questions import Question
 
 Score = Callable[[Any, str, Question], float]
-"""A grader: takes the answer's value, its text and the question; returns how right it is, from 0 to 1."""
+"""A grader: takes the answer's value, its text and the question, and returns a score from 0 to 1."""
 
 JUDGE = "judge"
 """Name of the grader that asks a model."""
 
 OWN = "own"
-"""Name of the grader that is a function of the user's own."""
+"""Name of the grader that is a function of the user's."""
 
 _NUMBER = re.compile(r"[-+\u2212]?(?:(?:\d{1,3}(?:[, \u00a0\u202f]\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
 _BOXED = re.compile(r"\\boxed\s*\{(?:\s*\\text\s*\{)?([^{}]*)\}")
@@ -68,7 +68,7 @@ class Grader:
     Attributes:
         name: Its name, with its options.
         score: The function; None for `judge`, which asks a model.
-        wanted: What every arm is told of the form of the answer; empty for nothing.
+        wanted: The description of the answer's form that is added to the question; may be empty.
     """
 
     name: str
@@ -81,12 +81,12 @@ def grader_of(question: Question, default: str = "", own: Score | None = None) -
 
     Args:
         question: The question.
-        default: The grader for questions that name none; empty for the one that goes with what is expected: `number`
-            for numbers, `set` for lists, `exact` for objects, `silent` for None and `normalised` for texts.
-        own: A function of the user's own, which goes before all.
+        default: The grader for questions that name none; empty to choose by the expected answer: `number` for numbers,
+            `set` for lists, `exact` for objects, `silent` for None and `normalised` for strings.
+        own: A function of the user's, which overrides all others.
 
     Raises:
-        ConfigError: There is no such grader, or it cannot grade by what the question expects.
+        ConfigError: There is no such grader, or it does not apply to the expected answer.
     """
     if own is not None:
         return Grader(OWN, own)
@@ -145,7 +145,7 @@ def _said(error: Exception) -> str:
 
 
 def _nearness(options: str, place: str) -> Callable[[object, str, float], float]:
-    """Return how near a number must be for which score."""
+    """Return a function that scores a number by its distance from the right one."""
     kind, _, figure = options.rpartition("=")
     try:
         allowed = float(figure) if options else 0.0
@@ -161,7 +161,7 @@ def _nearness(options: str, place: str) -> Callable[[object, str, float], float]
         found = number_in(value) if not isinstance(value, str) else None
         found = number_in(unboxed(text)) if found is None else found
         if found is None and kind == "decay":
-            found = number_in(text.rpartition(":")[2])  # OOLONG, whose score this is, takes what follows the last colon
+            found = number_in(text.rpartition(":")[2])  # as in OOLONG, where this score comes from
         if found is None:
             return 0.0
         if kind == "decay":
@@ -173,7 +173,7 @@ def _nearness(options: str, place: str) -> Callable[[object, str, float], float]
 
 
 def unboxed(text: str) -> str:
-    r"""Return what stands in the last `\boxed{...}` of an answer, as models of mathematics write; else the answer.
+    r"""Return the content of the last `\boxed{...}`, as models of mathematics write; without one, the whole answer.
 
     Args:
         text: The answer.
@@ -187,7 +187,7 @@ def _best(question: Question, score: Callable[[Any], float]) -> float:
 
 
 def number_in(value: object) -> float | None:
-    """Return the one number that a value is or a text has; None where there is none, or where there are several.
+    """Return the number that a value is or contains; None if it contains none or several.
 
     Args:
         value: A number, or a text such as `1,234.5 EUR`.
@@ -207,14 +207,14 @@ def _float(text: str) -> float:
 
 
 def normalised(value: object) -> str:
-    """Return a text without case, punctuation and articles, its width and spaces evened out.
+    """Remove case, punctuation, articles, and differences in width and spacing from a text.
 
     Args:
-        value: A text, or a value that is taken as JSON.
+        value: A string; any other value is serialized as JSON.
     """
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
     text = unicodedata.normalize("NFKC", text).casefold()
-    # What carries meaning in a figure stays: a sign, a point or a comma between digits.
+    # Characters that carry meaning in a number are kept: a sign, a point or a comma between digits.
     text = re.sub(r"(?<!\d)[.,]|[.,](?!\d)|[^\w\s.,+\-\u2212%]|(?<=\w)-(?=\D)|-(?!\w)", " ", text)
     words = text.split()
     return " ".join(word for word in words if word not in _ARTICLES) or " ".join(words)
@@ -302,7 +302,7 @@ def _set_recall(value: Any, text: str, question: Question) -> float:
 
 
 def _regex(value: Any, text: str, question: Question) -> float:
-    # RE2 takes linear time: neither a file of questions nor a model's answer can hold the evaluation up.
+    # RE2 takes linear time: neither a file of questions nor a model's answer can block the evaluation.
     return _best(question, lambda right: float(re2.search(str(right), text) is not None))
 
 
@@ -316,7 +316,7 @@ def _silent(value: Any, text: str, question: Question) -> float:
 
 
 def says_nothing(text: str) -> bool:
-    """Return True if an answer says that the text does not say.
+    """Return whether an answer states that the text does not say.
 
     Args:
         text: The answer.
@@ -341,7 +341,7 @@ _SCORES: Mapping[str, Score] = {
 
 
 def judge_prompt(question: Question, answer: str) -> str:
-    """Return what a model that judges is asked; it is not told which arm answered.
+    """Return the prompt for a judge, which is not told which arm answered.
 
     Args:
         question: The question.
@@ -366,12 +366,12 @@ def _marked(label: str, text: str) -> str:
 
 
 def judged(reply: str) -> float | None:
-    """Return the score of a judge's reply; None where it says neither, or both.
+    """Return the score in a judge's reply; None if it contains neither verdict, or both.
 
     Args:
         reply: The reply.
     """
-    for text in (reply, reply.upper()):  # words of a reason may be the same in small letters
+    for text in (reply, reply.upper()):  # lowercase words may be part of the reasoning
         said = set(re.findall(r"\b(RIGHT|WRONG)\b", text))
         if said:
             return None if len(said) != 1 else float(said == {"RIGHT"})

@@ -1,7 +1,7 @@
-"""Logs of an evaluation as Inspect reads them: a `.eval` file for each arm, for `inspect view` and `inspect log`.
+"""Export of an evaluation as logs of Inspect: a `.eval` file per arm, for `inspect view` and `inspect log`.
 
-A `.eval` file is a zip of JSON: `header.json` with what was run and the figures, `samples/ID_epoch_N.json` for each
-trial, and `summaries.json` with a line of each. A question is a sample, and a repeat an epoch.
+A `.eval` file is a zip of JSON files: `header.json` with the task and the metrics, `samples/ID_epoch_N.json` for each
+trial, and `summaries.json` with a short form of each. A question is a sample, and a repeat an epoch.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from rlmbox.evaluation.outcomes import Result
 
 _SCHEMA_VERSION = 2  # of Inspect's logs
 _SCORER = "rlmbox"
-_LONG_AGO = "1970-01-01T00:00:00+00:00"  # of an evaluation that did not note when it began
+_LONG_AGO = "1970-01-01T00:00:00+00:00"  # for an evaluation that did not record when it began
 _SUMMARY_CHARS = 1_000
 _STOPS = {"limit": "max_tokens", "refused": "content_filter", "no answer": "unknown"}
 
 
 def write_inspect_logs(recorded: Recorded, report: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write an evaluation as logs of Inspect, one for each arm, and return their paths.
+    """Write an evaluation as logs of Inspect, one per arm, and return their paths.
 
     Args:
         recorded: The evaluation.
         report: Its report.
-        folder: Where they are written; logs of the same evaluation that are there are replaced.
+        folder: The folder to write to; existing logs of the same evaluation are replaced.
 
     Raises:
         ConfigError: They cannot be written.
@@ -53,7 +53,7 @@ def write_inspect_logs(recorded: Recorded, report: Mapping[str, Any], folder: Pa
 
 
 def members_of(recorded: Recorded, report: Mapping[str, Any], arm: str) -> dict[str, Any]:
-    """Return the files of an arm's log, by their names in the zip.
+    """Return the files of an arm's log, by their name in the zip.
 
     Args:
         recorded: The evaluation.

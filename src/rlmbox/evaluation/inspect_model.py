@@ -1,6 +1,6 @@
-"""rlmbox as a model inside Inspect, for any of its tasks: `inspect eval TASK --model rlmbox/openai:gpt-5`.
+"""rlmbox as a model of Inspect, for any of its tasks: `inspect eval TASK --model rlmbox/openai:gpt-5`.
 
-Imported by Inspect alone, through the entry point `inspect_ai`; nothing of rlmbox imports it.
+Only imported by Inspect, through the entry point `inspect_ai`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from rlmbox.evaluation.conversation import one_question_of
 
 
 class RlmboxModel(ModelAPI):  # type: ignore[misc]
-    """A run of rlmbox for each request.
+    """Answers each request by a run of rlmbox.
 
     Args:
         model_name: The root model, such as `openai:gpt-5`.
-        base_url: Address of its server; None for the provider's.
-        api_key: Its key; None takes it from the environment.
+        base_url: URL of its server; None for the provider's.
+        api_key: Its key; None to take it from the environment.
         api_key_vars: Not used.
-        config: Settings of Inspect; those of sampling are not used.
+        config: Inspect's settings; those for sampling are ignored.
         sub_model: The model of sub-calls; None for the root model.
         sandbox: The sandbox.
-        profile: The profile; None for the usual.
-        cost_limit: US dollars of one request.
-        max_turns: Turns of each session; None for the usual.
+        profile: The profile; None for the default.
+        cost_limit: Cost limit of one request, in US dollars.
+        max_turns: Turn limit of each session; None for the default.
     """
 
     def __init__(
@@ -62,23 +62,23 @@ class RlmboxModel(ModelAPI):  # type: ignore[misc]
 
     async def generate(
         self,
-        input: list[ChatMessage],  # noqa: A002 - Inspect calls it so
+        input: list[ChatMessage],  # noqa: A002 - Inspect's name
         tools: list[ToolInfo],
         tool_choice: ToolChoice,
         config: GenerateConfig,
     ) -> ModelOutput:
-        """Answer a conversation in a run over its text.
+        """Answer a conversation by a run over its text.
 
         Args:
             input: The conversation.
-            tools: Must be empty: code in the sandbox is what the model works with.
+            tools: Must be empty: the model works through code in the sandbox.
             tool_choice: Not used.
             config: Not used.
 
         Raises:
-            ConfigError: The task wants tools to be called, or has messages that are no text.
-            RLMError: The run failed; one that reached a limit gives what it had, or an empty text, and says so in
-                `metadata["limit"]`.
+            ConfigError: The task needs tool calls, or has messages that are not text.
+            RLMError: The run failed. A run that reached a limit does not raise but returns its partial answer, or an
+                empty text, with the reason in `metadata["limit"]`.
         """
         if tools:
             names = ", ".join(tool.name for tool in tools)
@@ -90,7 +90,7 @@ class RlmboxModel(ModelAPI):  # type: ignore[misc]
         question, context = one_question_of([(message.role, message.text) for message in input])
         try:
             return self._output(await self._rlm.aask(question, context), "stop")
-        except LimitExceeded as error:  # one question that came to nothing does not end a task of many
+        except LimitExceeded as error:  # one failed question must not end a task of many
             output = self._output(error.partial or Answer("", run_id=""), "max_tokens")
             output.metadata["limit"] = str(error)
             return output
@@ -110,5 +110,5 @@ class RlmboxModel(ModelAPI):  # type: ignore[misc]
 
 @modelapi(name="rlmbox")  # type: ignore[untyped-decorator]
 def rlmbox() -> type[RlmboxModel]:
-    """Return the class that Inspect makes models of, for names that begin with `rlmbox/`."""
+    """Return the model class for names that begin with `rlmbox/`."""
     return RlmboxModel

@@ -1,7 +1,7 @@
-"""The file of an evaluation: what was asked, when each trial began, and how it ended, a JSON object on each line.
+"""The file of an evaluation: its questions, and the start and end of each trial, one JSON object per line.
 
-What belongs together is written at once, so that a process that is killed leaves at most a torn last line, which is not
-believed. What is answered is never asked again.
+Lines that belong together are written at once, so that a killed process leaves at most an incomplete last line, which
+is ignored. Questions that are answered are never asked again.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from rlmbox.evaluation.outcomes import Outcome, Result
 from rlmbox.record.process_lock import FileLease, hold_file
 
 TrialKey = tuple[str, str, int]
-"""Names a trial within its evaluation: the arm, the question, the repeat."""
+"""Identifies a trial within its evaluation: the arm, the question, the repeat."""
 
 
 @dataclass(slots=True)
 class Recorded:
-    """The contents of the file of an evaluation.
+    """The content of an evaluation's file.
 
     Attributes:
-        name: The evaluation's name.
-        head: What it was begun with: `questions`, `arms`, `repeats`, `settings`.
-        outcomes: How trials ended, by their keys.
+        name: Name of the evaluation.
+        head: What it was started with: `questions`, `arms`, `repeats`, `settings`.
+        outcomes: Outcomes of trials, by trial key.
         sizes: Length of the text of each trial.
-        grades: How right they are and what judging cost, by their keys.
-        open_usd: What trials may have cost that began and did not end, by their keys.
-        judging_usd: What judging may have cost that did not end, by the trials' keys.
-        failed_usd: What trials have cost that were tried again, and judging that failed.
+        grades: Score and judging cost of each trial.
+        open_usd: Upper bound of the cost of trials that began and did not end.
+        judging_usd: Upper bound of the cost of judging that did not end.
+        failed_usd: Cost of trials that were repeated, and of failed judging.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Recorded:
 
     @property
     def results(self) -> list[Result]:
-        """The trials that have a grade."""
+        """The graded trials."""
         return [
             Result(*key, self.outcomes[key], score, judge_usd, self.sizes.get(key, 0))
             for key, (score, judge_usd) in self.grades.items()
@@ -58,18 +58,18 @@ class Recorded:
 
     @property
     def spent_usd(self) -> Decimal:
-        """All that was spent, what trials that broke off may have cost included."""
+        """The total cost, including the upper bound for interrupted trials."""
         judged = sum((usd for _, usd in self.grades.values()), Decimal(0))
         answered = sum((each.cost_usd for each in self.outcomes.values()), Decimal(0))
         return judged + answered + self.uncertain_usd + self.failed_usd
 
     @property
     def uncertain_usd(self) -> Decimal:
-        """The most that trials and judging have cost that were under way when a process ended."""
+        """Upper bound of the cost of trials and judging that were interrupted by the end of a process."""
         return sum((*self.open_usd.values(), *self.judging_usd.values()), Decimal(0))
 
     def apply(self, line: Mapping[str, Any]) -> None:
-        """Take in a line of the file.
+        """Apply a line of the file.
 
         Args:
             line: The object.
@@ -79,15 +79,15 @@ class Recorded:
             return
         key = (str(line["arm"]), str(line["question"]), int(line["repeat"]))
         if line["kind"] == "began":
-            if (failed := self.outcomes.pop(key, None)) is not None:  # it is tried again; what it cost stays spent
-                # A run that goes on from its record has the cost of its past in its own.
+            if (failed := self.outcomes.pop(key, None)) is not None:  # it is repeated; its cost remains
+                # The cost of a resumed run includes that of its past.
                 self.failed_usd += Decimal(0) if failed.run_id else failed.cost_usd
                 self.grades.pop(key, None)
             self.open_usd[key] = self.open_usd.get(key, Decimal(0)) + Decimal(line["most_usd"])
         elif line["kind"] == "ended":
             self.outcomes[key] = outcome_from(line["outcome"])
             self.sizes[key] = int(line.get("size_chars", 0))
-            # The trial that ended is the last that began; an earlier one that broke off stays charged.
+            # The trial that ended is the last one that began; an earlier, interrupted one stays charged.
             left = self.open_usd.pop(key, Decimal(0)) - Decimal(line["most_usd"])
             if left > 0 and not self.outcomes[key].run_id:
                 self.open_usd[key] = left
@@ -101,14 +101,14 @@ class Recorded:
             self.grades[key] = (line["score"], Decimal(line["judge_usd"]))
 
     def _end_judging(self, key: TrialKey, line: Mapping[str, Any]) -> None:
-        """Take off what was set aside for the judge; of an earlier time that broke off it stays charged."""
+        """Release the reservation of the judge; that of an earlier, interrupted attempt stays charged."""
         left = self.judging_usd.pop(key, Decimal(0)) - Decimal(line.get("most_usd", 0))
         if left > 0:
             self.judging_usd[key] = left
 
 
 def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return an outcome as a JSON value.
+    """Convert an outcome to JSON.
 
     Args:
         outcome: The outcome.
@@ -123,10 +123,10 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def outcome_from(value: Mapping[str, Any]) -> Outcome:
-    """Return the outcome that `outcome_as_json` wrote.
+    """Convert JSON written by `outcome_as_json` to an outcome.
 
     Args:
-        value: What it wrote.
+        value: The JSON value.
     """
     money = {name: Decimal(value[name]) for name in ("cost_usd", "uncertain_usd")}
     return Outcome(**{**value, **money})
@@ -140,14 +140,14 @@ def _plain(value: object) -> object:
 
 
 class EvaluationJournal:
-    """The file of one evaluation, open for writing by this process alone.
+    """The file of one evaluation, open for writing by this process only.
 
     Args:
-        folder: Where evaluations are kept.
-        name: The evaluation's name.
+        folder: The folder of the evaluations.
+        name: Name of the evaluation.
 
     Raises:
-        StoreError: The file cannot be written, or another process writes it.
+        StoreError: The file cannot be written, or another process has it open.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -163,20 +163,20 @@ class EvaluationJournal:
             raise StoreError(f"{self.path} cannot be written: {error.strerror}") from None
 
     def _mend(self) -> None:
-        """Cut off a torn last line, so that the next one does not run into it."""
+        """Cut off an incomplete last line, so that the next one starts on its own line."""
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         if whole < len(data):
             os.ftruncate(self._file, whole)
 
     def write(self, *lines: Mapping[str, Any]) -> None:
-        """Append lines, at once.
+        """Append lines in one write.
 
         Args:
             lines: JSON objects.
 
         Raises:
-            StoreError: The disk is full, or the file is gone.
+            StoreError: The disk is full, or the file was removed.
         """
         text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
         data = text.encode("utf-8", "backslashreplace")
@@ -187,7 +187,7 @@ class EvaluationJournal:
             raise StoreError(f"{self.path} cannot be written: {error.strerror}") from None
 
     def close(self) -> None:
-        """Close the file and let go of it; a second time does nothing."""
+        """Close and unlock the file; may be called twice."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -195,7 +195,7 @@ class EvaluationJournal:
 
 
 def plain_name(name: str) -> str:
-    """Return a name with only such characters as the name of a run has; two names have different ones.
+    """Convert a name to the characters that run names allow, keeping different names different.
 
     Args:
         name: Name of an arm or a question.
@@ -210,11 +210,11 @@ def path_of(folder: Path, name: str) -> Path:
     """Return the path of an evaluation's file.
 
     Args:
-        folder: Where evaluations are kept.
-        name: The evaluation's name.
+        folder: The folder of the evaluations.
+        name: Name of the evaluation.
 
     Raises:
-        ConfigError: The name cannot be one.
+        ConfigError: The name is invalid.
     """
     if not name or not all(char.isalnum() or char in "-_." for char in name) or name.startswith("."):
         raise ConfigError(f"an evaluation's name has letters, digits, '.', '_' and '-', not {name!r}")
@@ -222,7 +222,7 @@ def path_of(folder: Path, name: str) -> Path:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the names of the evaluations that a folder has, in the order of their numbers.
+    """Return the names of the evaluations in a folder, ordered by their numbers.
 
     Args:
         folder: The folder.
@@ -237,7 +237,7 @@ def _number(name: str) -> int:
 
 
 def new_name(folder: Path) -> str:
-    """Return a name that no evaluation in a folder has, such as `eval-7`.
+    """Return an unused name for an evaluation in a folder, such as `eval-7`.
 
     Args:
         folder: The folder.
@@ -246,15 +246,15 @@ def new_name(folder: Path) -> str:
 
 
 def read_evaluation(folder: Path, name: str) -> Recorded:
-    """Return what the file of an evaluation has.
+    """Read the file of an evaluation.
 
     Args:
-        folder: Where evaluations are kept.
-        name: The evaluation's name.
+        folder: The folder of the evaluations.
+        name: Name of the evaluation.
 
     Raises:
-        ConfigError: There is none of that name.
-        StoreError: The file cannot be read, or is none of an evaluation.
+        ConfigError: There is no evaluation of that name.
+        StoreError: The file cannot be read, or is not that of an evaluation.
     """
     path = path_of(folder, name)
     if not path.exists():

@@ -1,20 +1,20 @@
-"""Readers of the public sets' files, as their authors publish them. Nothing is fetched: the files are the user's.
+"""Readers for the published files of public benchmarks. Nothing is downloaded: the files are the user's.
 
 | set | file | read as |
 | --- | --- | --- |
-| RULER | JSON Lines: `index, input, outputs, length` | `contains:all`, of its questions over documents `contains` any |
+| RULER | JSON Lines: `index, input, outputs, length` | `contains:all`; `contains` any for questions over documents |
 | LongBench | JSON Lines: `input, context, answers, dataset, all_classes, _id` | `f1`; classes and code `contains` |
 | LongBench 2 | JSON Lines: `question, context, choice_A` to `choice_D`, `answer` | the letter |
 | OOLONG | JSON Lines: `id, context_window_text, question, answer, answer_type` | by `answer` and its type |
 | BrowseComp-Plus | JSON Lines, decrypted: `query_id, query, answer, gold_docs, evidence_docs, negative_docs` | judge |
 | LoCoMo | one JSON list: `sample_id, conversation, qa` | `f1:stem`, of category 1 `f1:items`, of category 5 `silent` |
 
-They are graded as their authors do: of OOLONG's numbers each unit beside takes a quarter (`number:decay=0.75`), of its
-lists the share that was found counts (`set:recall`). These differences remain. Texts that OOLONG and RULER want letter
-by letter are looked for as whole words, in any case; OOLONG's lists and numbers need not stand in a box.
-LongBench's summaries are graded by single words (ROUGE-1 in the place of ROUGE-L), its Chinese by characters, its code
-by whether the line stands in the answer in the place of its distance. For what the text does not say LoCoMo knows two
-wordings, `silent` more.
+Grading follows the authors: in OOLONG each unit of error in a number takes a quarter of the score
+(`number:decay=0.75`), and for a list the share that was found counts (`set:recall`). These differences remain: strings
+that OOLONG and RULER compare exactly are searched as whole words, ignoring case; OOLONG's lists and numbers need not be
+in a box; LongBench's summaries are graded by single words (ROUGE-1 instead of ROUGE-L), its Chinese by characters, and
+its code by whether the line occurs in the answer instead of by edit distance. LoCoMo accepts two phrases for what the
+text does not say, `silent` more.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rlmbox.errors import ConfigError
 from rlmbox.evaluation.questions import Question, checked_ids, text_of
 
 _Row = Mapping[str, Any]
-_SEVERAL, _REASONED, _UNANSWERABLE = 1, 3, 5  # LoCoMo's categories: several answers, open ones, adversarial ones
+_SEVERAL, _REASONED, _UNANSWERABLE = 1, 3, 5  # LoCoMo's categories: several answers, open-ended, adversarial
 _RULER_QA = "Answer the question based on the given documents."
 _LONGBENCH_FOUND = ("trec", "lsht", "passage_", "lcc", "repobench")  # classes, numbers of paragraphs, and code
 _SPLITS = ("validation", "test", "train")
@@ -40,13 +40,13 @@ _DATE = re.compile(r"datetime\.date\((\d+), (\d+), (\d+)\)")
 
 
 class _TextFolder:
-    """A folder of the texts of a set, each written once, however many questions share it."""
+    """A folder for the texts of a set; texts that questions share are written once."""
 
     def __init__(self, folder: Path, form: str) -> None:
         self._folder = folder / "texts" / form
 
     def path_of(self, text: str) -> str:
-        """Return the path of the file that has a text."""
+        """Return the path of the file of a text, writing it if needed."""
         data = text.encode("utf-8", "replace")
         path = self._folder / f"{hashlib.sha256(data).hexdigest()[:24]}.txt"
         try:
@@ -60,7 +60,7 @@ class _TextFolder:
         return str(path.absolute())
 
     def folder_of(self, documents: Iterable[tuple[str, str]]) -> str:
-        """Return the path of a folder that has documents, named as they are."""
+        """Return the path of a folder of named documents, writing it if needed."""
         given = [(re.sub(r"[^\w.-]", "_", name)[:80] or "document", text) for name, text in documents]
         digest = hashlib.sha256(json.dumps(given).encode()).hexdigest()[:24]
         folder = self._folder / digest
@@ -80,7 +80,7 @@ def _ruler(rows: Iterable[_Row], texts: _TextFolder, name: str) -> Iterator[Ques
     for number, row in enumerate(rows):
         text, asked = _divided(str(row["input"]))
         outputs = [str(each) for each in row["outputs"]]
-        # Of a question over documents (SQuAD, HotpotQA) they are the wordings of one answer.
+        # For a question over documents (SQuAD, HotpotQA) they are alternative wordings of one answer.
         wants_all = len(outputs) > 1 and _RULER_QA not in row["input"]
         yield Question(
             id=f"{name}/{row.get('index', number)}",
@@ -94,7 +94,7 @@ def _ruler(rows: Iterable[_Row], texts: _TextFolder, name: str) -> Iterator[Ques
 
 
 def _divided(prompt: str) -> tuple[str, str]:
-    """Return the text and the question of a prompt that has both: RULER asks in its last paragraph."""
+    """Split a prompt into text and question: RULER asks in the last paragraph."""
     text, found, asked = prompt.rstrip().rpartition("\n")
     return (text, asked) if found and asked.strip() else (prompt, prompt[-500:])
 
@@ -106,7 +106,7 @@ def _longbench(rows: Iterable[_Row], texts: _TextFolder, name: str) -> Iterator[
             choices = "\n".join(f"({letter}) {row[f'choice_{letter}']}" for letter in "ABCD")
             asked = f"{row['question']}\n{choices}\nAnswer with the letter alone."
             right, grader = str(row["answer"]), "normalised"
-            # Its own prompt asks for the second form, and its authors take both.
+            # Its prompt asks for the second form, and its authors accept both.
             accept: tuple[str, ...] = (f"({row['answer']})", f"The correct answer is ({row['answer']})")
         else:
             asked = str(row["input"]) or "What does the text say in short?"
@@ -128,9 +128,9 @@ def _oolong(rows: Iterable[_Row], texts: _TextFolder, name: str) -> Iterator[Que
     for number, row in enumerate(rows):
         text = row.get("context_window_text_with_labels") or row["context_window_text"]
         if row.get("context_window_text"):
-            text = row["context_window_text"]  # the other one has the labels that are to be found out
+            text = row["context_window_text"]  # the other field contains the labels to be found
         right = _right_in_oolong(row)
-        # The questions ask for a form such as `Label: spam`, so that a text is looked for in the answer.
+        # The questions ask for a form such as `Label: spam`, so a string is searched in the answer.
         grader = "contains" if isinstance(right[0], str) else "set:recall"
         if isinstance(right[0], int | float):
             grader = "number:decay=0.75"
@@ -147,14 +147,14 @@ def _oolong(rows: Iterable[_Row], texts: _TextFolder, name: str) -> Iterator[Que
 
 
 def _right_in_oolong(row: _Row) -> list[Any]:
-    """Return the right answer of a question of OOLONG, and further wordings of it."""
+    """Return the right answer to a question of OOLONG, and alternative wordings."""
     given = row["answer"]
     if isinstance(given, str) and (date := _DATE.search(given)):
         day = dt.date(*map(int, date.groups()))
         month = f"{day:%B}"
         return [day.isoformat(), f"{month} {day.day}, {day.year}", f"{day.day} {month} {day.year}", f"{day:%m/%d/%Y}"]
     found = _literal(given)
-    if "answer_type" not in row and isinstance(found, str) and ", " in found:  # the real texts have lists so
+    if "answer_type" not in row and isinstance(found, str) and ", " in found:  # the form of lists in the real texts
         return [found.split(", ")]
     if isinstance(found, list) and len(found) == 1:
         found = found[0]
@@ -164,7 +164,7 @@ def _right_in_oolong(row: _Row) -> list[Any]:
 
 
 def _literal(value: Any) -> Any:
-    """Return the value of a text such as `['spam']` or `[12]`, as OOLONG writes answers."""
+    """Return the value of a literal such as `['spam']` or `[12]`, as OOLONG writes answers."""
     if not isinstance(value, str):
         return value
     try:
@@ -206,7 +206,7 @@ def _locomo(rows: Iterable[_Row], texts: _TextFolder, name: str) -> Iterator[Que
 
 
 def _right_in_locomo(answer: str, category: int) -> tuple[str, str]:
-    """Return what is right, and the grader: several things are wanted in category 1, and a reason is left out in 3."""
+    """Return the right answer and the grader: category 1 wants several items, in category 3 the reason is dropped."""
     if category == _REASONED:
         answer = answer.split(";")[0].strip()
     return answer, "f1:items" if category == _SEVERAL else "f1:stem"
@@ -234,19 +234,19 @@ FORMATS: Mapping[str, Callable[[Iterable[_Row], _TextFolder, str], Iterator[Ques
     "browsecomp-plus": _browsecomp,
     "locomo": _locomo,
 }
-"""Readers of the public sets, by the name that goes before the file's on the command line."""
+"""Readers of the public sets, by the prefix of the file name on the command line."""
 
 
 def load_public(form: str, path: Path, folder: Path) -> tuple[Question, ...]:
-    """Return the questions of a file of a public set; their texts are written into a folder.
+    """Read the questions of a file of a public set, writing their texts to a folder.
 
     Args:
         form: The set; a key of `FORMATS`.
-        path: The file, which the user has.
-        folder: Where texts are kept, in a folder `texts`.
+        path: The file.
+        folder: The folder for the texts, in a subfolder `texts`.
 
     Raises:
-        ConfigError: There is no such set, or the file cannot be read or is of another form.
+        ConfigError: There is no such set, or the file cannot be read or has another format.
     """
     if form not in FORMATS:
         raise ConfigError(f"there is no reader for {form!r}; there are {', '.join(FORMATS)}")
@@ -260,7 +260,7 @@ def load_public(form: str, path: Path, folder: Path) -> tuple[Question, ...]:
 
 
 def _name_of(path: Path) -> str:
-    """Return the name of what a file has: where it is called as a split, as RULER's are, that of its folder."""
+    """Return the name of the set in a file: the folder's if the file is named like a split, as in RULER."""
     return path.absolute().parent.name if path.stem in _SPLITS else path.stem
 
 

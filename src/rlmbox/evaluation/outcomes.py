@@ -1,4 +1,4 @@
-"""The value types of an evaluation: a trial, its result, and an estimate of what a trial takes."""
+"""The value types of an evaluation: trials, their outcomes and results, and estimates."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rlmbox.errors import ContextLimitExceeded, LimitExceeded, ModelError
 from rlmbox.evaluation.questions import Question
 
 Ending = Literal["answered", "no answer", "limit", "crash", "refused", "provider", "cannot"]
-"""The end of a trial: `cannot` where the arm is not able to answer such a question at all, which is no failure."""
+"""How a trial ended; `cannot`, which is no failure, means that the arm cannot answer such a question at all."""
 
 FAILURES: tuple[str, ...] = ("wrong", "no answer", "limit", "crash", "refused", "provider")
-"""The kinds of failure that are counted, in the order in which they are shown."""
+"""The kinds of failure that are counted, in display order."""
 
 
 def ending_of(error: BaseException) -> tuple[Ending, str]:
-    """Return how a trial ended that an error ended, and the error in one line.
+    """Return how a trial ended because of an exception, with the error in one line.
 
     Args:
-        error: The error.
+        error: The exception.
     """
     said = " ".join(str(error).split())
     if isinstance(error, ContextLimitExceeded):
@@ -40,10 +40,10 @@ class Trial:
     """One question put to one arm once.
 
     Attributes:
-        key: Its name within all evaluations, such as `eval-7/rlm/q3/0`.
+        key: Its globally unique name, such as `eval-7/rlm/q3/0`.
         question: The question.
         context: The text.
-        wanted: A description of the form of the answer, or empty.
+        wanted: A description of the answer's form; may be empty.
         repeat: Number of the repeat, from 0.
     """
 
@@ -55,26 +55,26 @@ class Trial:
 
     @property
     def asked(self) -> str:
-        """The question with the description of the form of the answer, which is the same in every arm."""
+        """The question with the description of the answer's form, the same for every arm."""
         return f"{self.question.question}\n{self.wanted}" if self.wanted else self.question.question
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a trial.
+    """The outcome of a trial.
 
     Attributes:
         ending: How it ended.
-        text: The answer in words.
-        value: The answer as a JSON value, where the arm has one.
-        note: Why it ended so, where it did not end with an answer, and what was done to the text.
-        cost_usd: What it cost, in US dollars.
-        uncertain_usd: The part of that of requests whose outcome nobody knows.
+        text: The answer as text.
+        value: The answer as a JSON value, if the arm returns one.
+        note: Why it ended without an answer, and what was done to the text.
+        cost_usd: Its cost, in US dollars.
+        uncertain_usd: The part of the cost that is for requests with unknown outcome.
         input_tokens: Tokens sent.
         output_tokens: Tokens received.
-        requests: Requests that were answered.
-        duration_s: Wall time in seconds, without waits for its turn.
-        run_id: Name of its run in the record; empty where there is none.
+        requests: Number of answered requests.
+        duration_s: Wall time in seconds, without queueing.
+        run_id: Name of its recorded run; may be empty.
     """
 
     ending: Ending
@@ -92,18 +92,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The time, money and tokens that a trial will likely take.
+    """The estimated time, money and tokens of a trial.
 
     Attributes:
-        requests: Requests.
+        requests: Number of requests.
         input_tokens: Tokens sent.
         output_tokens: Tokens received.
-        cost_usd: Money; 0 where the price is not known.
-        most_usd: The most that it may cost.
-        least_usd: What has to be left for it to begin.
-        duration_s: Wall time.
-        price_known: False where some model has no known price.
-        cannot: Why the arm is not able to answer it; empty where it is.
+        cost_usd: Cost; 0 if the price is not known.
+        most_usd: Upper bound of the cost.
+        least_usd: Money that has to be left for it to begin.
+        duration_s: Wall time in seconds.
+        price_known: False if the price of a model is not known.
+        cannot: Why the arm cannot answer it; empty if it can.
     """
 
     requests: int = 0
@@ -118,7 +118,7 @@ class Estimate:
 
 
 class Arm(Protocol):
-    """A way to answer questions that is measured."""
+    """A way to answer questions, to be measured."""
 
     @property
     def name(self) -> str:
@@ -126,38 +126,38 @@ class Arm(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Whatever decides its answers, as JSON, so that an evaluation goes on with the same."""
+        """Settings that affect its answers, as JSON; an evaluation is resumed with the same ones."""
 
     def estimate(self, trial: Trial) -> Estimate:
-        """Estimate what a trial will take; asks nobody.
+        """Estimate a trial without any request.
 
         Args:
             trial: The trial.
         """
 
     async def answer(self, trial: Trial, most_usd: Decimal | None) -> Outcome:
-        """Answer a question; whatever goes wrong is how it ended.
+        """Answer a question; every failure is reported in the outcome.
 
         Args:
             trial: The trial.
-            most_usd: The most that it may cost; None for no limit.
+            most_usd: Cost limit; None for no limit.
         """
 
     async def aclose(self) -> None:
-        """Close what it holds."""
+        """Release resources."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A trial with its grade, as the journal has it.
+    """A trial with its grade.
 
     Attributes:
         arm: Name of the arm.
         question: Id of the question.
         repeat: Number of the repeat, from 0.
-        outcome: How it ended.
-        score: How right it is, from 0 to 1; None where the arm cannot answer such a question.
-        judge_usd: What judging it cost.
+        outcome: Its outcome.
+        score: The score, from 0 to 1; None if the arm cannot answer such a question.
+        judge_usd: Cost of judging it.
         size_chars: Length of the text.
     """
 
@@ -171,7 +171,7 @@ class Result:
 
     @property
     def kind(self) -> str:
-        """`right`, `partly`, or how it failed."""
+        """`right`, `partly`, or the kind of failure."""
         if self.outcome.ending != "answered":
             return self.outcome.ending
         if self.score == 1.0:

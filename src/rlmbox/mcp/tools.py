@@ -45,14 +45,18 @@ class MCPTools:
 
     Args:
         server: URL of a server (`https://…/mcp`), or the command that starts one on this machine, as a list or a
-        string. name: A name for the server, in messages and as a prefix of its tools; None for the server's own.
-        prefix: Whether to prefix the names of its tools; None to do so only for names that would clash. only: Names of
-        the tools to use; None for all. env: Environment variables of a command, besides the few that it inherits
-        (`PATH`, `HOME` and the like). cwd: Working directory of a command. headers: HTTP headers for a URL, such as
-        `Authorization`. timeout_s: Timeout of a call, in seconds; None for `Limits.tool_timeout_s`. start_timeout_s:
-        Timeout of the connection, in seconds. depths: Depths of the sessions that have the tools, 0 for the root; None
-        for all. pure: Names of the tools that only compute; see `Tool`. idempotent: Names of the tools that may be
-        called again; see `Tool`.
+            string.
+        name: A name for the server, in messages and as a prefix of its tools; None for the server's own.
+        prefix: Whether to prefix the names of its tools; None to do so only for names that would clash.
+        only: Names of the tools to use; None for all.
+        env: Environment variables of a command, besides the few that it inherits (`PATH`, `HOME` and the like).
+        cwd: Working directory of a command.
+        headers: HTTP headers for a URL, such as `Authorization`.
+        timeout_s: Timeout of a call, in seconds; None for `Limits.tool_timeout_s`.
+        start_timeout_s: Timeout of the connection, in seconds.
+        depths: Depths of the sessions that have the tools, 0 for the root; None for all.
+        pure: Names of the tools that only compute; see `Tool`.
+        idempotent: Names of the tools that may be called again; see `Tool`.
 
     Raises:
         ConfigError: The server is neither a URL nor a command, or an option does not apply to it.

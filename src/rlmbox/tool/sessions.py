@@ -54,8 +54,7 @@ class ToolSessions:
 
         Args:
             line: A JSON object with `code`, and optionally `timeout`, `id` and `session`; or with `session` and
-            `close`, which
-                is true or "now".
+                `close`, which is true or "now".
 
         Returns:
             The fields of the result, and the `id` of the request if it has one.

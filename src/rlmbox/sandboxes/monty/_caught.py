@@ -38,7 +38,7 @@ _OF_LACKS = frozenset(
 
 
 class ShownBy(IntEnum):
-    """How a handler displays the exception."""
+    """Ways in which a handler displays the exception."""
 
     NOT = 0
     BY_TEXT = 1

@@ -111,7 +111,7 @@ _OF_SETS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a session starts with.
+    """The settings and inputs that a session starts with.
 
     Attributes:
         limits: Limits of each cell.

@@ -47,11 +47,12 @@ class SubsetPattern:
     """A pattern for RE2.
 
     Attributes:
-        text: The pattern. groups: RE2's number of each group of the pattern, that of the whole match first. starts:
-        Groups of RE2 that mark where a match begins; the last one that took part counts. ends: Groups that mark where
-        it ends; the first one that took part counts. first: The pattern to use at the start of the text; empty if that
-        is no special case. Otherwise `text` consumes the
-            character before a match.
+        text: The pattern.
+        groups: RE2's number of each group of the pattern, that of the whole match first.
+        starts: Groups of RE2 that mark where a match begins; the last one that took part counts.
+        ends: Groups that mark where it ends; the first one that took part counts.
+        first: The pattern to use at the start of the text; empty if that is no special case. Otherwise `text` consumes
+            the character before a match.
     """
 
     text: str

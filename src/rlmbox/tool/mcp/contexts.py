@@ -95,7 +95,7 @@ class OpenContexts:
         """Close a context.
 
         Raises:
-                ContextError: There is no context of that handle.
+            ContextError: There is no context of that handle.
         """
         opened = self.get(handle)
         del self._open[handle]

@@ -70,7 +70,7 @@ def client_of(name: str) -> Client:
     """Return a client by its name.
 
     Raises:
-            ConfigError: There is no such client.
+        ConfigError: There is no such client.
     """
     for known in get_args(ClientName):
         if known == name:
