@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 Data = dict[str, object] | list[object]
 
-# How long a description waits for the exact figures of a file that is being looked through.
+# How long a description waits for the exact figures of a file that is still being scanned.
 _DESCRIBE_WAIT_S = 0.02
 
 
 class Context(Searching):
-    r"""An immutable text, made of one document or of several.
+    r"""An immutable text, consisting of one document or several.
 
     Positions are character offsets, as in a Python `str`. Several documents form one text: each is preceded by a line
     `===== NAME =====`, ends with a newline, and is separated from the next by a blank line. Lines end with `\n`.
@@ -62,7 +62,7 @@ class Context(Searching):
         self._single = content if isinstance(content, Single) else None
         self._known = content if isinstance(content, describing.Content) else None
 
-    # ---- making one -------------------------------------------------------------------------------------------
+    # ---- construction -----------------------------------------------------------------------------------------
 
     @classmethod
     def of(cls, value: object) -> Context:
@@ -115,7 +115,7 @@ class Context(Searching):
 
     @classmethod
     def from_bytes(cls, data: bytes, *, name: str = "context") -> Context:
-        """Create a context from bytes: UTF-8, or as a byte order mark says; invalid bytes become U+FFFD.
+        """Create a context from bytes in UTF-8, or as a byte order mark says; invalid bytes become U+FFFD.
 
         Args:
             data: The bytes.
@@ -281,13 +281,13 @@ class Context(Searching):
             raise ContextError(f"{label}: no text found{hint}; give something with at least one text that is not empty")
         return joining.finish()
 
-    # ---- what it is -------------------------------------------------------------------------------------------
+    # ---- properties -------------------------------------------------------------------------------------------
 
     @property
     def _content(self) -> describing.Content:
         if self._known is None:
             content = self._content_within(None)
-            assert content is not None  # noqa: S101 - without a time limit there is one, or an error
+            assert content is not None  # noqa: S101 - without a time limit there is a result, or an error
             self._known = content
         return self._known
 
@@ -435,9 +435,9 @@ class Context(Searching):
 
     def __deepcopy__(self, memo: dict[int, object]) -> Context:
         if self._data is None:
-            return self  # nothing in it can change
+            return self  # immutable
         content = self._content_within(None) or self._single
-        assert content is not None  # noqa: S101 - without a time limit there is one, or an error
+        assert content is not None  # noqa: S101 - without a time limit there is a result, or an error
         made = Context(content, self.kind, self._left_out, data=deepcopy(self._data, memo), origin=self._origin)
         made._table = deepcopy(self._table, memo)
         return made
@@ -503,7 +503,7 @@ class Context(Searching):
         """Return the length of each document in characters."""
         return self._documents.lengths()
 
-    # ---- describing -------------------------------------------------------------------------------------------
+    # ---- description ------------------------------------------------------------------------------------------
 
     def get_schema(self, document: int | str | None = None) -> dict[str, object]:
         """Describe the structure without the data: columns, keys, headings, kinds of lines or files; bounded in size.
@@ -512,9 +512,9 @@ class Context(Searching):
         and `lines`, and by kind:
 
         - tables: `delimiter`, `header`, `columns` (`name` and `type` of each), `column_count`, `sampled_rows`, `rows`,
-          `rows_exact`, and where there is such `preamble_rows`, `duplicate_names`, `ragged_rows`;
-        - `json`: `value` (`type`, `keys`, `items`, `length` at every level), `values` where there are several, `note`;
-        - `jsonl`: `rows`, `rows_exact`, `row` (as `value`), `sampled_rows`, and where lines are broken `broken_rows`
+          `rows_exact`, and, if any, `preamble_rows`, `duplicate_names`, `ragged_rows`;
+        - `json`: `value` (`type`, `keys`, `items`, `length` at every level), `values` if there are several, `note`;
+        - `jsonl`: `rows`, `rows_exact`, `row` (as `value`), `sampled_rows`, and if lines are broken `broken_rows`
           and `note`;
         - `xml`: `elements` (`path`, `count`, `attributes`, `text` of each);
         - `markdown`: `headings` (`level`, `title`, `line` of each), `more_headings`;
@@ -524,13 +524,13 @@ class Context(Searching):
           `median`, `longest`, `keys` of a `dict`, and `first`, the first document's structure.
 
         Args:
-            document: The document to describe, as `document_span` takes it; None for the whole.
+            document: The document to describe, as for `document_span`; None for the whole text.
 
         Raises:
-            IndexError: There is none with this index.
-            KeyError: There is none with this name, or several.
+            IndexError: There is no document with this index.
+            KeyError: No document has this name, or several do.
         """
-        from rlmbox.context.schema import schema  # takes a while to import
+        from rlmbox.context.schema import schema  # late: slow to import
 
         if document is None and not self._is_collection:
             return schema.text_schema(self._store, self.document_names[0])
@@ -561,13 +561,13 @@ class Context(Searching):
     def metadata(self) -> dict[str, object]:
         """Describe the context in a few facts.
 
-        The keys are `kind`, `length` in characters, `size_bytes`, `documents` (how many), `lines`, `suffixes` (how many
-        documents have each ending), `longest_document` (`name` and `length`), `encoding`, `replaced`, `line_endings`
-        (`lf`, `crlf`, `cr`, `mixed` or `none`), `schema` (the kind that `get_schema` tells), `preview`, and `skipped`
-        (how many files were left out, by reason). Where there is such: `skipped_names` (the first names of each
-        reason), `encoding_is_guess`, `notes` (what is missing from the text or was guessed) and `data` (`type` and
-        `length` of the object that the context was made of). While a large file is being looked through, `estimated`
-        names the keys that are not known yet, and were estimated from the file's beginning.
+        The keys are `kind`, `length` in characters, `size_bytes`, `documents` (their number), `lines`, `suffixes`
+        (number of documents by extension), `longest_document` (`name` and `length`), `encoding`, `replaced`,
+        `line_endings` (`lf`, `crlf`, `cr`, `mixed` or `none`), `schema` (the `kind` of `get_schema`), `preview`, and
+        `skipped` (number of skipped files, by reason). If any: `skipped_names` (the first names for each reason),
+        `encoding_is_guess`, `notes` (on what is missing from the text or was guessed) and `data` (`type` and `length`
+        of the object that the context was created from). While a large file is being scanned, `estimated` lists
+        the keys whose values are still estimated from the file's beginning.
         """
         return {**self._facts(), **({"data": self._data_fact} if self._data is not None else {})}
 
@@ -589,7 +589,7 @@ class Context(Searching):
 
 
 def _documents(store: TextStore, name: str, page_starts: tuple[int, ...] = ()) -> Documents:
-    """Return the documents of one text: itself, or the files that it was made of."""
+    """Return the documents of one text: itself, or the files that were concatenated in it."""
     made_of = dumps.documents_of(store, name) if not page_starts else None
     return made_of or Documents.single(name, store.length, page_starts)
 
@@ -624,15 +624,15 @@ def _restored(
 
 
 class Tabular(Protocol):
-    """A `pandas.DataFrame` or `Series`, as far as a type checker need know it."""
+    """The part of a `pandas.DataFrame` or `Series` that a type checker needs to know."""
 
     @property
     def iloc(self) -> Any:
-        """The rows by number."""
+        """Access to rows by number."""
 
     @property
     def to_csv(self) -> Any:
-        """A method that returns the text."""
+        """A method that returns the table as CSV."""
 
 
 def _options(include: str | Sequence[str], exclude: str | Sequence[str], encoding: str | None) -> Options:

@@ -1,4 +1,4 @@
-"""A context described in a few facts."""
+"""Descriptions of a context by a few facts."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Content:
 
     Attributes:
         store: The text.
-        documents: Where its documents are.
-        encoding: What it was in.
-        replaced: How many U+FFFD stand in for lone surrogates or invalid bytes.
+        documents: The positions of its documents.
+        encoding: Its original encoding.
+        replaced: Number of U+FFFD that replace lone surrogates or invalid bytes.
         is_guess: Whether the encoding is a guess.
-        notes: What is missing from the text, or was guessed.
+        notes: Notes on what is missing from the text, or was guessed.
     """
 
     store: TextStore
@@ -45,7 +45,7 @@ def is_collection(kind: ContextKind) -> bool:
 
 
 def guess_note(encodings: Collection[str], guessed: Sequence[str]) -> tuple[str, ...]:
-    """Return the note about encodings that were guessed; none where there are no such.
+    """Return the note about encodings that were guessed, if any.
 
     Args:
         encodings: The encodings of all files.
@@ -61,7 +61,7 @@ def guess_note(encodings: Collection[str], guessed: Sequence[str]) -> tuple[str,
 
 
 def line_endings(sample: str) -> str:
-    """Return the line ending of a text, by its beginning: `lf`, `crlf`, `cr`, `mixed` or `none`."""
+    """Return the line ending of a text, judged by its beginning: `lf`, `crlf`, `cr`, `mixed` or `none`."""
     both, line_feeds, returns = sample.count("\r\n"), sample.count("\n"), sample.count("\r")
     found = [("crlf", both), ("lf", line_feeds - both), ("cr", returns - both)]
     kinds = [name for name, count in found if count]
@@ -69,7 +69,7 @@ def line_endings(sample: str) -> str:
 
 
 def describe(content: Content, kind: ContextKind) -> dict[str, object]:
-    """Describe a text; where its lines have not been counted and would take long to, gives an estimate of them."""
+    """Describe a text; estimate the number of its lines if counting them would take long."""
     store, names, lengths = content.store, content.documents.names, content.documents.lengths()
     longest = max(range(len(lengths)), key=lengths.__getitem__)
     structure = "tree" if is_collection(kind) or len(names) > 1 else _schema_kind(store, names[0])
@@ -96,7 +96,7 @@ def describe(content: Content, kind: ContextKind) -> dict[str, object]:
 
 
 def estimate(name: str, opening: Opening, kind: ContextKind) -> dict[str, object]:
-    """Describe a file of which only the beginning has been looked at."""
+    """Describe a file of which only the beginning has been read."""
     store = opening.beginning()
     bytes_per_char = opening.sample_bytes / max(1, store.length)
     length = int(opening.size_bytes / bytes_per_char)
@@ -123,6 +123,6 @@ def _estimated_lines(sample: str, length: int) -> int:
 
 
 def _schema_kind(store: TextStore, name: str) -> str:
-    from rlmbox.context.schema.schema import schema_kind  # takes a while to import
+    from rlmbox.context.schema.schema import schema_kind  # late: slow to import
 
     return schema_kind(store, name)

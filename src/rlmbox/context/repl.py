@@ -1,7 +1,7 @@
 """The functions of the context that code in a sandbox may call.
 
-Arguments come from hostile code and results cross a wire: types are checked in Python's own manner, and what is
-too large is refused, before it is made, with a word on the way around.
+Arguments come from hostile code and results are sent over a wire: types are checked strictly, and a result that would
+be too large is refused before it is made, with advice on the alternative.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ def repl_functions(context: Context) -> tuple[HostFunction, ...]:
 
 
 def _function(prefix: str, call: Callable[..., object]) -> HostFunction:
-    # How long an index takes is not the same twice, nor is then whether there is an answer: it is recorded.
+    # Building an index takes a varying time, and so may end in an error or not: the result is recorded.
     name = call.__name__
     return HostFunction(prefix + name, call, _summary(name), pure=name != "rank", is_slice=name == "slice")
 
 
 @cache
 def _summary(name: str) -> str:
-    """Return what the docstring of one of the functions says first; every session asks for all of them."""
+    """Return the first sentence of a function's docstring; every session asks for all of them."""
     return (getattr(_ContextFunctions, name).__doc__ or "").strip().splitlines()[0]
 
 
@@ -85,7 +85,7 @@ def _integer(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         hint = ": use // to divide" if isinstance(value, float) else ""
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}{hint}")
-    # What lies beyond every text is as good as infinite, and Python cannot print integers of any length.
+    # Positions beyond any text are clamped: Python refuses to print integers of unlimited length.
     return max(-_FAR, min(value, _FAR))
 
 
@@ -106,7 +106,7 @@ def _flag(name: str, value: object) -> bool:
 
 
 def _bounded(spans: Iterable[tuple[int, int]]) -> None:
-    """Refuse results that are too large, from their positions alone."""
+    """Refuse results that are too large, judged by their positions alone."""
     total = 0
     for number, (start, end) in enumerate(spans, 1):
         total += max(0, end - start)
@@ -125,7 +125,7 @@ def _document(name: str, value: object) -> int | str:
 
 
 def _hits(found: list[Hit], max_matches: int) -> list[dict[str, object]]:
-    """Return hits as JSON; the last of a list that was cut before `max_matches` says so in `cut`."""
+    """Return hits as JSON; if the list was cut before `max_matches`, its last item has the key `cut`."""
     hits = [dict(hit) for hit in found]
     total = sum(len(hit["match"]) + len(hit["snippet"]) for hit in found)
     if len(hits) < max_matches and (len(hits) >= MAX_MATCHES or total >= MAX_TOTAL_CHARS):
@@ -137,7 +137,7 @@ def _hits(found: list[Hit], max_matches: int) -> list[dict[str, object]]:
 
 
 class _ContextFunctions:
-    """The functions themselves. What a docstring says first goes into the prompt."""
+    """The functions themselves. The first sentence of each docstring is part of the prompt."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -155,7 +155,7 @@ class _ContextFunctions:
     def get_schema(self, document: int | str | None = None) -> dict[str, object]:
         """Structure without data, of all or of one document: columns, keys, elements, headings, definitions, files."""
         key = None if document is None else _document("document", document)
-        if key not in self._schemas:  # that of a long text takes seconds
+        if key not in self._schemas:  # takes seconds for a long text
             if len(self._schemas) >= _MAX_SCHEMAS:
                 self._schemas.clear()
             self._schemas[key] = self._context.get_schema(key)

@@ -1,1 +1,1 @@
-"""From paths, addresses and values to texts."""
+"""Reading texts from paths, addresses and values."""

@@ -1,4 +1,4 @@
-"""Documents and archives -> text: the code of the child process of `converting`.
+"""Conversion of documents and archives to text, in the child process that `converting` starts.
 
 Files are untrusted, so nothing here runs in the host's process, and the libraries are memory-safe: pure Python, and
 Rust for older spreadsheets. Limits are set before they are imported.
@@ -32,11 +32,11 @@ def main(kind: str, name: str, seconds: int, memory_bytes: int, output_bytes: in
     """Convert standard input to standard output: a line of JSON, then the texts.
 
     Args:
-        kind: The file's kind, one of those of `kinds.SUFFIXES`.
+        kind: The file's kind, one of those in `kinds.SUFFIXES`.
         name: The file's name.
-        seconds: Processor time to take at most.
-        memory_bytes: Memory to take at most.
-        output_bytes: Longest output.
+        seconds: Limit on processor time.
+        memory_bytes: Limit on memory.
+        output_bytes: Limit on the output.
     """
     _limit(seconds, memory_bytes, output_bytes)
     sys.setrecursionlimit(_RECURSION_DEPTH)
@@ -55,7 +55,7 @@ def main(kind: str, name: str, seconds: int, memory_bytes: int, output_bytes: in
         answer, status = {"error": "it needs too much memory"}, FAILED
     except Unreadable as error:
         answer, status = {"error": str(error)}, FAILED
-    except Exception as error:  # noqa: BLE001 - whatever a library says of a broken file
+    except Exception as error:  # noqa: BLE001 - a library may raise anything for a broken file
         reason = f"{type(error).__name__}: {error}"[:_REASON_CHARS]
         answer, status = {"error": f"it is broken or not of its kind ({reason})"}, FAILED
     target = sys.stderr.buffer if kind in kinds.COMPRESSED else output
@@ -69,7 +69,7 @@ def _limit(seconds: int, memory_bytes: int, output_bytes: int) -> None:
     _be_unreadable()
     try:
         import resource
-    except ImportError:  # no such limits on Windows; the host's clock still counts
+    except ImportError:  # no such limits on Windows; the host's timeout still applies
         return
     wanted = {
         resource.RLIMIT_NOFILE: _OPEN_FILES,
@@ -87,7 +87,7 @@ def _limit(seconds: int, memory_bytes: int, output_bytes: int) -> None:
 
 
 def _be_unreadable() -> None:
-    """Keep other processes of the user, and what collects crashes, from reading this one's memory."""
+    """Prevent the user's other processes, and crash reporters, from reading this process's memory."""
     if sys.platform == "linux":
         import ctypes
 
@@ -99,7 +99,7 @@ class _Sink(Protocol):
 
 
 def _unpack(kind: str, file: IO[bytes], output: _Sink) -> None:
-    """Write what is in a compressed file, which may be long, piece by piece."""
+    """Write the content of a compressed file, which may be long, in pieces."""
     source: Any
     if kind == "gzip":
         import gzip
@@ -112,7 +112,7 @@ def _unpack(kind: str, file: IO[bytes], output: _Sink) -> None:
     elif kind == "xz":
         import lzma
 
-        source = lzma.LZMAFile(file)  # noqa: SIM115 - it ends with the process
+        source = lzma.LZMAFile(file)  # noqa: SIM115 - closed when the process ends
     else:
         import zstandard
 
@@ -122,7 +122,7 @@ def _unpack(kind: str, file: IO[bytes], output: _Sink) -> None:
 
 
 class _Text:
-    """A document that is being collected."""
+    """The document being read."""
 
     def __init__(self, name: str | None) -> None:
         self.name = name
@@ -133,13 +133,13 @@ class _Text:
     def add(self, piece: Piece) -> None:
         if piece.is_page:
             self.page_starts.append(self.length)
-        # A font that cannot be read gives NULs, which would make the text look binary.
+        # An unreadable font yields NULs, which would make the text look binary.
         self.pieces.append(piece.text.replace("\0", "\N{REPLACEMENT CHARACTER}"))
         self.length += len(piece.text)
 
 
 def _collected(events: Events) -> tuple[dict[str, object], bytes]:
-    """Return the answer's head, and the texts of all documents one after the other."""
+    """Return the header of the answer, and the concatenated texts of all documents."""
     texts = [_Text(None)]
     notes: list[str] = []
     omitted: list[tuple[str, str]] = []
@@ -163,12 +163,12 @@ def _encoded(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # A lone surrogate each, so that the pages still begin where they did.
+        # One character per lone surrogate, so that page positions still hold.
         return "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= c <= "\udfff" else c for c in text).encode()
 
 
 def _read(kind: str, name: str, file: IO[bytes], depth: int = 0) -> Events:
-    """Read a file of any kind that is converted."""
+    """Read a file of any supported kind."""
     if kind in _ZIPPED:
         data = file.read()
         kind, file = _zip_kind(data) or kind, io.BytesIO(data)
@@ -190,7 +190,7 @@ def _read(kind: str, name: str, file: IO[bytes], depth: int = 0) -> Events:
 
 
 def _reader(kind: str) -> Callable[[IO[bytes]], Events] | None:
-    """Return the reader of a kind that has no files inside; what it needs is imported now."""
+    """Return the reader of a kind without embedded files; its package is imported here."""
     if kind in ("odt", "ods", "odp"):
         from rlmbox.context.load.formats import opendocument
 
@@ -217,7 +217,7 @@ def _reader(kind: str) -> Callable[[IO[bytes]], Events] | None:
 
 
 def _zip_kind(data: bytes) -> str | None:
-    """Return the kind of a ZIP archive that is a document, by what is in it."""
+    """Return the kind of document that a ZIP archive is, by its content."""
     import zipfile
 
     try:
@@ -243,7 +243,7 @@ def _zip_kind(data: bytes) -> str | None:
 
 
 def _member(name: str, data: bytes, depth: int) -> Events:
-    """Read a file that is inside of another."""
+    """Read a file that is embedded in another."""
     from rlmbox.context.load.encodings import decoded
 
     kind = kinds.kind_of(data[: kinds.HEAD_BYTES], name)
@@ -277,7 +277,7 @@ def _inner_document(kind: str, name: str, data: bytes, depth: int) -> Events:
         events = list(_read(kind, name, io.BytesIO(data), depth))
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - one broken file must not take the others along; it is counted
+    except Exception:  # noqa: BLE001 - one broken file must not affect the others; it is counted
         yield Omitted("not converted", name)
         return
     if events and not isinstance(events[0], Begin):
@@ -292,7 +292,7 @@ def _inner_document(kind: str, name: str, data: bytes, depth: int) -> Events:
 
 
 class _Bounded:
-    """Take what is unpacked until it is far more than what it was packed into."""
+    """A writer that fails once the unpacked data is far larger than the packed file."""
 
     def __init__(self, out: IO[bytes], packed_bytes: int) -> None:
         self._out, self._left = out, max(16 * 1024**2, 200 * packed_bytes)

@@ -1,4 +1,4 @@
-"""Documents that are not text -> text, in a child process with limits, because their files may be hostile."""
+"""Conversion of documents to text, in a child process with limits because files may be hostile."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAX_UNPACKED_BYTES = 4 * 1024**3
 REMEDY = "pip install 'rlmbox[documents]'"
 REMEDIES = {"pyarrow": "pip install 'rlmbox[parquet]'"}
 
-# Text packs to a tenth or a fiftieth; what unpacks to far more was made to fill a disk.
+# Text compresses to a tenth or a fiftieth; anything that expands much more was made to fill a disk.
 _MAX_PACKING, _ALWAYS_UNPACKED_BYTES = 200, 16 * 1024**2
 _FORMAT = 2
 _MAX_NOTES = 50
@@ -43,7 +43,7 @@ _FOLDER = "converted"
 _SETTLED_NS = 2_000_000_000
 _HEAD_BYTES = 16 * 1024**2
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-# The host's module path, because `-I` leaves out what a variable of the environment added to it.
+# The module path is passed on, because `-I` ignores PYTHONPATH.
 _BOOT = """\
 import json, sys
 kind, name, seconds, memory, output, sys.path[:] = json.loads(sys.argv[1])
@@ -86,7 +86,7 @@ class Converted:
     documents: tuple[ConvertedDocument, ...] = ()
 
     def each(self) -> Iterator[tuple[str | None, str, tuple[int, ...]]]:
-        """Return the documents: the name of each, its text, and where its pages begin."""
+        """Yield each document's name, text and page starts."""
         start = 0
         for name, length, page_starts in self.documents or (ConvertedDocument(None, len(self.text), self.page_starts),):
             yield name, self.text[start : start + length], page_starts
@@ -97,7 +97,7 @@ def convertible(path: Path, *, named: bool = True) -> bool:
     """Return whether a file is a document that has to be converted, by its extension.
 
     HTML can also be read as text. It is converted if the user named the file and the packages for it are installed;
-    among the files of a folder it is read as its source, as a program's template should be.
+    within a folder it is read as source, since it may be a program's template.
 
     Args:
         path: The file, which need not exist.
@@ -140,21 +140,21 @@ def convert(
             limits = [timeout_s, memory_bytes, OUTPUT_BYTES]
             ended = _run(path, [kind.name, called, *limits], descriptor, output.fileno(), timeout_s)
             converted = _answer(path, called, ended, output, timeout_s)
-        # A file that has just changed may change again without its time of change telling.
+        # A file that has just changed may change again within the same timestamp.
         if time.monotonic() - began >= KEPT_S and abs(time.time_ns() - status.st_mtime_ns) > _SETTLED_NS:
             _keep(key, converted)
         return converted
 
 
 def unpack(path: Path, *, timeout_s: int = TIMEOUT_S) -> InFile:
-    """Unpack a compressed file into one of the cache, which goes away when it is closed.
+    """Unpack a compressed file to one in the cache, which is removed when it is closed.
 
     Args:
         path: The file.
-        timeout_s: Seconds, of the clock and of the processor, after which it is given up.
+        timeout_s: Seconds of wall time, and of processor time, after which it is aborted.
 
     Raises:
-        ContextError: It cannot be read, is broken, or unpacks to far more than it is; or there is no room.
+        ContextError: It cannot be read, is broken, or expands far too much; or there is no room.
     """
     with _opened(path) as descriptor:
         most = min(MAX_UNPACKED_BYTES, max(_ALWAYS_UNPACKED_BYTES, _MAX_PACKING * os.fstat(descriptor).st_size))
@@ -201,9 +201,9 @@ def _beginning(descriptor: int) -> bytes:
 
 
 def _key(path: Path, status: os.stat_result, name: str) -> str:
-    """Return the name under which a file's text is kept: its place, its state, and what converts it."""
+    """Return the cache key of a file's text: its path, its state, and the version of the converter."""
     state = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-    seen = repr((os.path.abspath(path), name, state, _FORMAT, _versions()))  # noqa: PTH100 - links stay as they are
+    seen = repr((os.path.abspath(path), name, state, _FORMAT, _versions()))  # noqa: PTH100 - links are not resolved
     return hashlib.sha256(seen.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -232,7 +232,7 @@ def _kept(key: str) -> Converted | None:
 
 
 def _keep(key: str, converted: Converted) -> None:
-    """Keep what took long to convert; where there is no place for it, the next time takes as long again."""
+    """Cache the result if possible; otherwise it is converted again next time."""
     data = converted.text.encode("utf-8", "replace")
     documents = converted.documents or (ConvertedDocument(None, len(converted.text), converted.page_starts),)
     head = {
@@ -260,7 +260,7 @@ def _run(
     places = [place for place in sys.path if Path(place).is_absolute()]
     command = [sys.executable, "-I", "-X", "utf8", "-c", _BOOT, json.dumps([*arguments, places])]
     kept = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
-    child = subprocess.Popen(  # noqa: S603 - our own interpreter, and nothing of the file in its arguments
+    child = subprocess.Popen(  # noqa: S603 - our own interpreter; no argument comes from the file
         command, stdin=file, stdout=output, stderr=errors, env=kept
     )
     try:
@@ -296,7 +296,7 @@ def _answer(path: Path, name: str, status: int, output: IO[bytes], timeout_s: fl
 
 
 def _converted(head: Mapping[str, object], text: str) -> Converted:
-    """Take the child's word for its documents only as far as it can be true."""
+    """Return the child's result, with its documents validated because the child is not trusted."""
     documents = list(_documents(head.get("documents")))
     if sum(document.length for document in documents) != len(text):
         documents = [ConvertedDocument(None, len(text))]
@@ -337,7 +337,7 @@ def _head(output: IO[bytes]) -> dict[str, object] | None:
 
 
 def _page_starts(value: object, length: int) -> tuple[int, ...]:
-    """Take the child's word for its pages only as far as it can be true."""
+    """Return the child's page starts, validated because the child is not trusted."""
     if not isinstance(value, list) or not all(type(start) is int for start in value):
         return ()
     return tuple(value) if value == sorted(value) and (not value or 0 <= value[0] <= value[-1] <= length) else ()

@@ -1,9 +1,9 @@
 # ruff: noqa: RUF001 - headers are in any language
-"""One text that was made of many files -> the files, at their places in it.
+"""Detection of the files in a text that was concatenated from many.
 
 Tools that pack a repository into one text, `head` and `cat` with banners, and rlmbox itself put a header before each
-file. Where a text has several headers of one kind, and they name files, each file is a document again: with its
-name, its positions, and nothing of the text changed.
+file. If a text has several headers of one kind that name files, each file becomes a document, with its name and its
+position; the text itself is unchanged.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _TIMEOUT_S = 5.0
 _MIN_DOCUMENTS = 2
 _MAX_DOCUMENTS = 200_000
 _TAIL_CHARS = 2_000
-# Of the names so many must be those of files, and so many must differ.
+# Minimum shares of names that look like files, and of names that differ.
 _MOSTLY, _DISTINCT = 0.8, 0.6
 
 _NAME = r"(?P<name>[^\s\n][^\n]{0,300}?)"
 _LABEL = r"(?:(?P<label>[^\W\d_]{2,20}(?: [^\W\d_]{2,20})?) ?[:：] ?)"
-# Comments say many things of files, so that only the word for one will do.
+# Comments mention files in many ways, so only the word for one counts.
 _FILE_LABEL = (
     r"(?i:file ?(?:name|path)?|path|source|datei|fichier|archivo|fichero|arquivo|ficheiro|bestand|plik|soubor|fil|dosya"
     r"|tiedosto|fájl|файл|文件|檔案|ファイル|파일) ?[:：] ?"
@@ -57,7 +57,7 @@ _FILE_WORDS = (
     "ファイル",
     "파일",
 )
-# A path, or a name with an ending that is no number.
+# A path, or a name with an extension that is not a number.
 _PATH = re.compile(
     r"[^\s<>|\"*?:]*/[^<>|\"*?:]*[^\s<>|\"*?:]|[^/<>|\"*?:]*\.(?=[A-Za-z0-9_]*[A-Za-z])[A-Za-z0-9_]{1,10}"
     r"|Makefile|Dockerfile|LICENSE|README"
@@ -69,10 +69,10 @@ class _Form:
     """A kind of header.
 
     Attributes:
-        pattern: The header, up to the end of its last line; RE2 finds it, and `re` takes the name out of it.
-        closing: What stands behind a document's text and is not part of it.
-        is_own: Whether the names may be any, because nothing else looks like it at the beginning of a text.
-        signs: Without two of these in a text there is no such header, and nothing need be compiled to see it.
+        pattern: The header, up to the end of its last line; RE2 finds it, and `re` extracts the name.
+        closing: The text after a document that is not part of it.
+        is_own: Whether any name is accepted, because nothing else looks like this at the beginning of a text.
+        signs: A text without two of these has no such header, so no pattern needs to be compiled.
     """
 
     pattern: str
@@ -127,7 +127,7 @@ class _Header:
     begin: int
     end: int
     name: str
-    is_apart: bool = True  # whether a blank line stands before it
+    is_apart: bool = True  # whether a blank line precedes it
 
 
 def documents_of(store: TextStore, name: str) -> Documents | None:
@@ -139,7 +139,7 @@ def documents_of(store: TextStore, name: str) -> Documents | None:
     """
     beginning = store.view(0, _HEAD_CHARS)
     head = beginning.slice(None, None)
-    characters = set(head)  # most signs have one that most texts lack, which is seen sooner than the sign is not found
+    characters = set(head)  # most signs contain a rare character, which is quicker to check than the whole sign
     for form in _FORMS:
         if sum(head.count(sign) for sign in form.signs if characters.issuperset(sign)) < _MIN_DOCUMENTS:
             continue
@@ -162,7 +162,7 @@ def _are_files(headers: list[_Header], form: _Form) -> bool:
 
 
 def _headers(store: TextStore, form: _Form) -> Iterator[_Header]:
-    """Find the headers of a form; RE2 does, because the text may be made to take Python's `re` for ever."""
+    """Find the headers of a form with RE2, because the text could make Python's `re` take exponential time."""
     try:
         for begin, end in regex_spans(store, f"(?m){form.pattern}", deadline=Deadline(_TIMEOUT_S)):
             text = store.decode(begin, end)
@@ -170,7 +170,7 @@ def _headers(store: TextStore, form: _Form) -> Iterator[_Header]:
             if found:
                 is_apart = store.before(begin, 2) == "\n\n"
                 yield _Header(store.char_offset(begin), store.char_offset(end), found["name"], is_apart)
-    except ValueError:  # out of time: what was found until then is still right
+    except ValueError:  # time is up: what was found so far is still right
         return
 
 
@@ -185,7 +185,7 @@ def _documents(store: TextStore, headers: list[_Header], form: _Form, name: str)
         ends.append(headers[0].begin)
     for number, header in enumerate(headers):
         limit = headers[number + 1].begin if number + 1 < len(headers) else store.length
-        start = min(header.end + 1, limit)  # behind the newline
+        start = min(header.end + 1, limit)  # after the newline
         _add(names, header.name)
         regions.append(header.begin if regions else 0)
         starts.append(start)
@@ -194,7 +194,7 @@ def _documents(store: TextStore, headers: list[_Header], form: _Form, name: str)
 
 
 def _end(store: TextStore, start: int, limit: int, form: _Form) -> int:
-    """Return the end of a document's text, without what closes it and without the blank lines behind it."""
+    """Return the end of a document's text, before its closing and the blank lines that follow."""
     tail_start = max(start, limit - _TAIL_CHARS)
     tail = store.slice(tail_start, limit)
     if form.closing and (found := re.search(rf"(?m)^{form.closing}\Z", tail)):

@@ -1,4 +1,4 @@
-"""Bytes from outside -> UTF-8.
+"""Decoding of external bytes to UTF-8.
 
 An encoding is recognised by its byte order mark, NUL bytes (UTF-16) or escape sequences (ISO-2022), or because the
 bytes are valid UTF-8; otherwise it is guessed by the language (`languages`). Invalid bytes become U+FFFD and are
@@ -39,12 +39,12 @@ _FEW_BLOCKS = 4
 
 
 class Presumed(NamedTuple):
-    """The encoding that the beginning of a text shows.
+    """The encoding suggested by the beginning of a text.
 
     Attributes:
-        encoding: Its name; UTF-8 if it shows none.
-        mark_bytes: Bytes of its byte order mark.
-        is_guess: Whether nothing but the plausibility of the text speaks for it.
+        encoding: Its name; UTF-8 if nothing suggests another.
+        mark_bytes: Length of its byte order mark.
+        is_guess: Whether it is based only on the plausibility of the text.
     """
 
     encoding: str
@@ -53,11 +53,11 @@ class Presumed(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The text of bytes.
+    """A decoded text.
 
     Attributes:
         content: The text.
-        encoding: The encoding that they were taken to be in.
+        encoding: The encoding that was assumed.
         is_guess: Whether that is a guess.
     """
 
@@ -67,7 +67,7 @@ class Decoded(NamedTuple):
 
 
 def presumed(head: bytes) -> Presumed:
-    """Return the encoding that the beginning of a text shows, UTF-8 if it shows none."""
+    """Return the encoding suggested by the beginning of a text, UTF-8 if nothing suggests another."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return Presumed(encoding, len(mark))
@@ -78,16 +78,16 @@ def presumed(head: bytes) -> Presumed:
 
 
 def known_encoding(name: str) -> str:
-    """Return the name that Python has for an encoding.
+    """Return Python's name for an encoding.
 
     Raises:
-        ContextError: There is none of this name that decodes bytes to text.
+        ContextError: Python has no such encoding of text.
     """
     try:
         found = codecs.lookup(name)
         b"".decode(found.name)
         codecs.getincrementaldecoder(found.name)("replace").decode(b"a", True)
-    except Exception:  # noqa: BLE001 - some codecs are no encodings of text, and each fails in a way of its own
+    except Exception:  # noqa: BLE001 - some codecs are no text encodings, and each fails in its own way
         raise ContextError(
             f"{name[:100]!r} is not the name of an encoding; give one such as utf-8, cp1252 or shift_jis"
         ) from None
@@ -95,7 +95,7 @@ def known_encoding(name: str) -> str:
 
 
 def _seven_bit(head: bytes) -> str | None:
-    """Return the encoding of two bytes a character whose escapes a text of seven bits has."""
+    """Return the double-byte encoding whose escape sequences occur in a 7-bit text."""
     if not head.isascii():
         return None
     found = (encoding for escape, encoding in _SEVEN_BIT if escape.search(head))
@@ -107,7 +107,7 @@ def _decoded_head(head: bytes, encoding: str) -> str:
 
 
 def _wide_utf16(head: bytes) -> str | None:
-    """Return the byte order of UTF-16 that is mostly Chinese, Japanese or Korean, and has few NUL bytes or none."""
+    """Return the byte order of UTF-16 text in mostly Chinese, Japanese or Korean, with few or no NUL bytes."""
     units = len(head) // 2
     if units < _MIN_WIDE_CHARS or (len(head) % 2 and len(head) < HEAD_BYTES) or _is_utf8(head):
         return None
@@ -118,7 +118,7 @@ def _wide_utf16(head: bytes) -> str | None:
 
 
 def _narrow_utf16(head: bytes) -> str | None:
-    """Return the byte order of UTF-16 in an alphabet, such as Cyrillic, of whose bytes each second one is a control."""
+    """Return the byte order of UTF-16 text in an alphabet, such as Cyrillic, where every second byte is a control."""
     units = len(head) // 2
     controls = sum(head.count(bytes([code])) for code in range(1, 0x20) if code not in (9, 10, 13))
     if units < _MIN_WIDE_CHARS or controls < 0.2 * len(head):
@@ -145,7 +145,7 @@ def _is_utf8(head: bytes) -> bool:
 
 
 def _utf16_by_nul(head: bytes) -> str | None:
-    # Of each two bytes of mostly Western text in UTF-16, one is NUL, always the same one.
+    # In mostly Western UTF-16 text, one of each two bytes is NUL, always the same one.
     units = len(head) // 2
     if units < 4 or b"\0" not in head:
         return None
@@ -158,17 +158,17 @@ def _utf16_by_nul(head: bytes) -> str | None:
 
 
 def repair(data: bytes) -> Utf8:
-    """Return valid UTF-8 for bytes that are by a byte order mark what it says, and UTF-8 otherwise."""
+    """Decode bytes as their byte order mark says, otherwise as UTF-8, and return valid UTF-8."""
     encoding, mark = next(((name, len(m)) for m, name in _BYTE_ORDER_MARKS if data.startswith(m)), ("utf-8", 0))
     return joined(transcoded(InMemory(data[mark:]), encoding))
 
 
 def decoded(data: bytes, encoding: str | None = None) -> Decoded:
-    """Return the text of the bytes of a file.
+    """Decode the bytes of a file.
 
     Args:
         data: The bytes.
-        encoding: The encoding that they are in; None to find out.
+        encoding: Their encoding; None to detect it.
     """
     found = presumed(data[:HEAD_BYTES]) if encoding is None else Presumed(encoding, mark_bytes(data, encoding))
     source = InMemory(data[found.mark_bytes :])
@@ -182,20 +182,20 @@ def decoded(data: bytes, encoding: str | None = None) -> Decoded:
 
 
 def mark_bytes(data: bytes, encoding: str) -> int:
-    """Return the bytes of the byte order mark that a text of an encoding begins with.
+    """Return the length of the byte order mark at the beginning of a text.
 
-    An encoding whose own decoder looks at the mark, such as `utf-16`, has none here.
+    For an encoding whose own decoder consumes the mark, such as `utf-16`, it is 0.
 
     Args:
         data: The text's beginning.
-        encoding: The encoding, as Python names it.
+        encoding: The encoding, by Python's name.
     """
     marks = (mark for mark, name in _BYTE_ORDER_MARKS if name == encoding)
     return next((len(mark) for mark in marks if data.startswith(mark)), 0)
 
 
 def transcoded(source: ByteSource, encoding: str, *, strict: bool = False) -> Iterator[Utf8]:
-    """Return bytes of any encoding as UTF-8, piece by piece.
+    """Decode bytes of any encoding to UTF-8, in pieces.
 
     Args:
         source: The bytes.
@@ -203,7 +203,7 @@ def transcoded(source: ByteSource, encoding: str, *, strict: bool = False) -> It
         strict: Whether invalid bytes are an error instead of being replaced.
 
     Raises:
-        UnicodeDecodeError: `strict`, and they are not valid.
+        UnicodeDecodeError: `strict` is set, and the bytes are invalid.
     """
     if not strict:
         _register()
@@ -218,7 +218,7 @@ def transcoded(source: ByteSource, encoding: str, *, strict: bool = False) -> It
 
 
 def joined(parts: Iterable[Utf8]) -> Utf8:
-    """Make one of several pieces."""
+    """Join several pieces."""
     found = list(parts)
     data = b"".join(part.data for part in found)
     return Utf8(data, sum(part.length for part in found), sum(part.replaced for part in found))
@@ -238,7 +238,7 @@ def _decoded(decoder: codecs.IncrementalDecoder, piece: bytes, *, final: bool) -
 
 
 def _register() -> None:
-    """Make known what stands for invalid bytes: what `replace` puts, counted, because good text may have it too."""
+    """Register an error handler that replaces invalid bytes as `replace` does, and counts them."""
     codecs.register_error(_ERRORS, _count_one)
 
 
@@ -259,7 +259,7 @@ def recognised(source: ByteSource, position: int) -> str:
     sample = _sample(source, position)
     damaged = joined(transcoded(InMemory(sample), "utf-8"))
     valid = sum(1 for char in damaged.data.decode() if not char.isascii()) - damaged.replaced
-    if valid >= damaged.replaced or _is_utf8(sample):  # the latter if only the last character is cut
+    if valid >= damaged.replaced or _is_utf8(sample):  # the latter if only the last character is truncated
         return "utf-8"
     return best_encoding(sample) or "utf-8"
 

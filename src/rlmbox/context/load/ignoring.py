@@ -41,21 +41,21 @@ class Ignored:
         self._excluded = Rules(_lines(str(root / ".git" / "info" / "exclude")))
 
     def skips(self, relative_posix_path: str, is_dir: bool) -> bool:
-        """Return whether a path is left out, by itself or with a folder that it is in.
+        """Return whether a path is ignored, by itself or because of a parent folder.
 
         Args:
             relative_posix_path: The path below the root, with `/` between its parts.
             is_dir: Whether it is a folder.
         """
         path = relative_posix_path.strip("/")
-        # From the top down, because what is in a folder that is left out does not come back.
+        # Top-down, because nothing inside an ignored folder can be included again.
         for end in (at for at, char in enumerate(path) if char == "/"):
             if self._skips_folder(path[:end]):
                 return True
         return self._skips_folder(path) if is_dir else self.skips_entry(path, False)
 
     def skips_entry(self, path: str, is_dir: bool) -> bool:
-        """Return whether a path is left out by itself; the folders that it is in are not.
+        """Return whether a path itself is ignored, regardless of its parent folders.
 
         Args:
             path: The path below the root, with `/` between its parts.
@@ -74,7 +74,7 @@ class Ignored:
         return self._skipped[path]
 
     def _chain(self, folder: str) -> _Chain:
-        """Return the folders with rules that count in a folder, itself first, with their rules."""
+        """Return the rules that apply in a folder, with the folder of each, the innermost first."""
         missing = []
         while folder not in self._chains:
             missing.append(folder)
@@ -85,13 +85,13 @@ class Ignored:
         return chain
 
     def _own_rules(self, folder: str) -> _Chain:
-        path = os.path.join(self._root, folder, ".gitignore")  # noqa: PTH118 - a `Path` takes long over a deep one
+        path = os.path.join(self._root, folder, ".gitignore")  # noqa: PTH118 - a `Path` is slow for a deep one
         rules = Rules(_lines(path))
         return ((folder, rules),) if rules else ()
 
 
 def _lines(path: str) -> list[str]:
-    """Return the lines of a file; none if it is not there, not a regular file of its own, or too large."""
+    """Return the lines of a file; none if it does not exist, is not a regular file, or is too large."""
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except (OSError, ValueError):
@@ -106,13 +106,13 @@ def _lines(path: str) -> list[str]:
 
 
 class Rules:
-    """Patterns in the syntax of `.gitignore`, matched by RE2: a hostile one must not take longer than another."""
+    """Patterns in the syntax of `.gitignore`, matched by RE2 so that a hostile one takes no longer than any other."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         """Compile the patterns.
 
         Args:
-            lines: One pattern each; comments and blank lines do not count.
+            lines: One pattern each; comments and blank lines are ignored.
         """
         patterns = [_inside(line.removesuffix("\r")) for line in lines if line.strip() and line[0] != "#"]
         self._specs = _specs(patterns) if patterns else []
@@ -121,20 +121,20 @@ class Rules:
         return bool(self._specs)
 
     def verdict(self, path: str) -> bool | None:
-        """Return the verdict of the last pattern that matches a path: True to leave it out; None without a match."""
+        """Return the verdict of the last pattern that matches a path: True to ignore it; None without a match."""
         text = path.encode("utf-8", "replace").decode()
         return next((said for spec in self._specs if (said := spec.check_file(text).include) is not None), None)
 
 
 def _inside(pattern: str) -> str:
-    """Write `folder/**` so that it means what is in the folder: the library also lets it match the folder itself."""
+    """Rewrite `folder/**` to mean the content of the folder: the library lets it match the folder itself, too."""
     return f"{pattern}/*" if pattern.endswith("/**") else pattern
 
 
 def _specs(patterns: list[str]) -> list[GitIgnoreSpec]:
     """Compile patterns, the last ones first; more than RE2 compiles at once become several automata.
 
-    A pattern that nothing can compile is left out, as git leaves out a line that it cannot read.
+    A pattern that cannot be compiled is ignored, as git does with an invalid line.
     """
     import re2
     from pathspec import GitIgnoreSpec

@@ -1,6 +1,6 @@
-"""The kind of a file, by how it begins and by its name.
+"""Detection of a file's kind, from its first bytes and its name.
 
-The content counts before the name: a page of HTML that is called `.xls` is a page, and a picture without an ending a
+The content takes precedence over the name: an HTML page called `.xls` is a page, and a picture without an extension a
 picture. The name decides among formats that begin alike, and for text.
 """
 
@@ -109,7 +109,7 @@ _MAGIC = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"PAR1", "parquet"),
 )
-# Those that a text could begin with as well count only if there is a NUL byte.
+# Those with which a text could begin, too, count only if there is a NUL byte.
 _PICTURE = "a picture; recognise its text first (OCR)"
 _SOUND, _FILM = "a sound; transcribe it first", "a film; transcribe it first"
 _KNOWN = (
@@ -148,7 +148,7 @@ _OLE_SUFFIXES = {
 }
 _LOCKED_SUFFIXES = frozenset([".docx", ".docm", ".xlsx", ".xlsm", ".xlsb", ".pptx", ".pptm"])
 _MARKUP = (b"<!doctype html", b"<html", b"<table", b"<head", b"<meta")
-# What programs write in binary, and no text has: control characters but for the usual ones.
+# Control characters, except the usual ones, occur in binary files and not in text.
 _CONTROLS = bytes(set(range(32)) - set(b"\b\t\n\v\f\r\x1b")) + b"\x7f"
 _FEW_BYTES = 64
 _MOST_CONTROLS = 0.03
@@ -176,8 +176,8 @@ def kind_of(head: bytes, name: str) -> FileKind:
     """Return the kind of a file.
 
     Args:
-        head: Its first bytes, `HEAD_BYTES` of them where there are as many.
-        name: Its name, whose ending counts.
+        head: Its first bytes, up to `HEAD_BYTES`.
+        name: Its name, of which the extension counts.
     """
     suffix = PurePath(name).suffix.lower()
     by_name = SUFFIXES.get(suffix)
@@ -221,7 +221,7 @@ def _ole(suffix: str) -> FileKind:
 
 
 def _misnamed(head: bytes) -> FileKind:
-    """Return the kind of a file that is called a workbook and is none: a page, or a table of text."""
+    """Return the kind of a file with a workbook's extension that is no workbook: a page, or a table as text."""
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_MARKUP):
         return FileKind("html")
     return _plain(head) if not _is_dense(head) and b"\0" not in head else FileKind("workbook")
@@ -232,19 +232,19 @@ def _plain(head: bytes) -> FileKind:
 
 
 def _is_dense(head: bytes) -> bool:
-    """Return whether bytes have more control characters than a text could."""
+    """Return whether bytes contain more control characters than a text would."""
     if len(head) < _FEW_BYTES or _presumed(head) != "utf-8":
         return False
     return len(head) - len(head.translate(None, _CONTROLS)) > _MOST_CONTROLS * len(head)
 
 
 def has_nul(head: bytes) -> bool:
-    """Return whether bytes that are not UTF-16 or UTF-32 have a NUL, which does not occur in text."""
+    """Return whether bytes that are not UTF-16 or UTF-32 contain a NUL, which does not occur in text."""
     return b"\0" in head and _presumed(head) == "utf-8"
 
 
 def is_called_binary(name: str) -> bool:
-    """Return whether a file's ending is one of files that are not text and cannot be converted."""
+    """Return whether a file's extension is that of files which are not text and cannot be converted."""
     return PurePath(name).suffix.lower() in _BINARY_SUFFIXES
 
 
@@ -258,7 +258,7 @@ def without_compression(name: str) -> str:
 
 
 def _presumed(head: bytes) -> str:
-    """Return the encoding that a text with this beginning is taken to have."""
-    from rlmbox.context.load.encodings import presumed  # late: the process that converts a document seldom needs it
+    """Return the encoding that is presumed for a text with this beginning."""
+    from rlmbox.context.load.encodings import presumed  # late: the converter's process seldom needs it
 
     return presumed(head)[0]

@@ -1,9 +1,9 @@
-# ruff: noqa: RUF001 - letters of other alphabets are what this is about
-"""Legacy encodings weighed by the languages that are written in them.
+# ruff: noqa: RUF001 - letters of other alphabets are the subject here
+"""Detection of legacy encodings by the languages written in them.
 
-The bytes of an old text file do not state their encoding. An encoding is judged by the plausibility of the letters
-that it yields: in the best-fitting language, a letter is as probable as it is frequent there, one that the
-language lacks is very improbable, and so are capitals and signs in the middle of words.
+The bytes of an old text file do not state their encoding. An encoding is judged by the plausibility of the letters that
+it yields: in the best-fitting language, a letter is as probable as its frequency there, one that the language lacks is
+very improbable, and so are capitals and symbols in the middle of words.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from dataclasses import dataclass
 from functools import cache
 
 _SAMPLE_BYTES = 4 * 1024
-_HANDICAPPED = 20  # letters, so that many of them outweigh it
-_FEW = 8  # below, statistics say little
-_MOST = 0.75  # of the loss for each byte if all letters were foreign
-_FOREIGN = -9.0  # the logarithm of how probable a letter is that a language does not have
+_HANDICAPPED = 20  # number of letters, so that many of them outweigh it
+_FEW = 8  # below this, statistics are unreliable
+_MOST = 0.75  # share of the loss per byte if all letters were foreign
+_FOREIGN = -9.0  # log probability of a letter that a language does not use
 _SIGN = -8.0
 _CONTROL = -14.0
 _MISPLACED = -4.0
-# In the west of Europe two letters that ASCII lacks seldom stand side by side.
+# In Western Europe two non-ASCII letters are seldom adjacent.
 _BESIDE, _TOGETHER = -2.5, re.compile(r"[^\W\x00-\x7f](?=[^\W\x00-\x7f])")
 _CAPITAL = 0.25
 _TYPOGRAPHY = {
     **dict.fromkeys("\u2019\u201c\u201d\u201e\u2013\u00a0", -4.5),
     **dict.fromkeys("\u2018\u201a\u2014\u2026\u2022\u2122\u20ac£§©®°·«»ªº¡¿\u00ad±²³½¼×№", -6.0),
 }
-# In wide scripts punctuation is a character like others.
+# In wide scripts punctuation counts as a character.
 _WIDE_PUNCTUATION = "，。、；：？！「」『』（）《》\u201c\u201d\u2018\u2019・ー〇々\u3000"
 
-# How often each language uses the letters that ASCII lacks, in thousandths of a text's letters.
+# Frequencies of non-ASCII letters by language, in thousandths of a text's letters.
 _LATIN = {
     "Czech": "í33 á22 ě16 ř12 é11 ý11 č10 ž10 š8 ů7 ú2 ň1 ó1 ť1 ď1",
     "Slovak": "á17 í16 ú11 č10 ž10 ý10 é9 š9 ť7 ľ4 ň2 ô2 ď2 ó1 ä1 ŕ1 ĺ1",
@@ -57,7 +57,7 @@ _LATIN = {
     "Latvian": "ā38 ē18 ī18 š9 ļ4 ņ5 ū5 ķ2 ģ2 ž2 č1",
     "Estonian": "ä10 õ10 ü6 ö2 š1 ž1",
 }
-# Frequent words that ASCII has all letters of: they tell languages apart where few other letters do.
+# Frequent words in ASCII letters: they distinguish languages when there are few other letters.
 _WORDS = {
     "Czech": "a v na je se do ve ze za od k o s z by bylo jsou nebo ale jako jeho",
     "Slovak": "a v na je sa do zo za od k o s z by bolo alebo ale ako jeho sme",
@@ -100,7 +100,7 @@ _OTHER = {
     " ض7 إ8 ذ6 ث6 غ5 ز6 ء3 ظ2 ئ3 ؤ1 آ2",
     "Thai": "".join(f" {chr(code)}10" for code in range(0x0E01, 0x0E4E)),
 }
-# Languages of few writers, of whose letters less is thought than of those of others.
+# Languages with few writers, whose letters are given less weight.
 _RARE = {"Icelandic": 0.7, "Catalan": 0.3}
 _COMMON_JAPANESE = (
     "東京都大阪市区町村県名古屋株式会社年月日本人田中山川上下一二三十百千万円金国学校電話番号部品工場契約住所氏姓様"
@@ -118,12 +118,12 @@ _COMMON_CHINESE = (
 
 @dataclass(frozen=True, slots=True)
 class _Encoding:
-    """An encoding and what is written in it.
+    """An encoding and the languages written in it.
 
     Attributes:
         name: Its name.
         languages: The languages, or the one wide script.
-        handicap: How much less is thought of each of its first letters, for encodings that have become rare.
+        handicap: Penalty for each of its first letters, for encodings that have become rare.
     """
 
     name: str
@@ -167,7 +167,7 @@ _ENCODINGS = (
 
 
 def best_encoding(data: bytes) -> str | None:
-    """Return the encoding whose letters are the most plausible; None where even that is nonsense.
+    """Return the encoding whose letters are the most plausible; None if even that is nonsense.
 
     Args:
         data: Bytes that are not UTF-8.
@@ -183,7 +183,7 @@ def best_encoding(data: bytes) -> str | None:
 
 
 def _in_words(text: str) -> bool:
-    """Return whether all that ASCII lacks is letters, of which no capital stands alone, or signs outside of words."""
+    """Return whether all non-ASCII characters are letters, with no isolated capital, or symbols outside words."""
     padded = f" {text} "
     places = [at for at, char in enumerate(padded) if not char.isascii()]
     return all(_fits(padded[at - 1], padded[at], padded[at + 1]) for at in places)
@@ -196,7 +196,7 @@ def _fits(before: str, char: str, after: str) -> bool:
 
 
 def _telling(data: bytes) -> bytes:
-    """Return the lines that have more than ASCII, up to a bound: the others tell nothing."""
+    """Return the lines with non-ASCII bytes, up to a limit; the others carry no information."""
     lines: list[bytes] = []
     size = 0
     for line in re.split(rb"(?<=[\n\r])", data):
@@ -209,7 +209,7 @@ def _telling(data: bytes) -> bytes:
 
 
 def _scores(sample: bytes) -> Iterable[float]:
-    """Return for each encoding the logarithm of how probable its text is in the language that fits it best."""
+    """Return for each encoding the log probability of its text in the best-fitting language."""
     for encoding in _ENCODINGS:
         text = sample.decode(encoding.name, "replace")
         counts = Counter(char for char in text if not char.isascii())
@@ -249,7 +249,7 @@ def _weight(char: str, model: Mapping[str, float]) -> float:
 
 
 class _Classes(dict[int, str]):
-    """The class of a character, by its code: a and A for ASCII, l and L for Latin, x and X for other letters; signs."""
+    """Maps a character code to its class: a and A for ASCII, l and L for Latin, x and X for other letters; symbols."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -264,20 +264,20 @@ class _Classes(dict[int, str]):
 
 
 _CLASSES = _Classes()
-_STRANGE = frozenset("0123456789_[]{}^|~@`\\")  # of ASCII, what seldom stands beside a letter that ASCII lacks
+_STRANGE = frozenset("0123456789_[]{}^|~@`\\")  # ASCII characters that are seldom next to a non-ASCII letter
 _CAPITAL_INSIDE = re.compile("[alx](?=[LX])|[lx](?=A)|(?<![aAlLxX])[LX](?![aAlLxX])")
 _OTHER_ALPHABET = re.compile("[aAlL](?=[xX])|[xX](?=[aAlL])")
 _SIGN_INSIDE = re.compile("[aAlLxX](?=s)|s(?=[aAlLxX])|[st](?=[st])|[lLxX](?=1)|1(?=[lLxX])")
 
 
 def _misplaced(text: str) -> int:
-    """Count capitals after small letters, signs beside letters and signs, and letters of two alphabets together."""
+    """Count capitals after small letters, symbols next to letters and symbols, and mixed alphabets."""
     classes = text.translate(_CLASSES)
     return sum(len(pattern.findall(classes)) for pattern in (_CAPITAL_INSIDE, _OTHER_ALPHABET, _SIGN_INSIDE))
 
 
 class _WideScript:
-    """Chinese, Japanese or Korean: how common a character is, by where its national standard has it."""
+    """Chinese, Japanese or Korean: frequency of characters, by their position in the national standard."""
 
     def __init__(self, language: str) -> None:
         self._language = language
@@ -299,7 +299,7 @@ class _WideScript:
 
     @staticmethod
     def _by_rows(char: str, codec: str, level: int) -> float:
-        """Return the weight of an ideograph: those in daily use come first in the tables."""
+        """Return the weight of an ideograph: common ones come first in the tables."""
         rows = _rows(char, codec)
         if not "\u4e00" <= char <= "\u9fff" or not rows:
             return -10.0 if rows and rows[0] < 0xA8 else -15.0
@@ -312,7 +312,7 @@ def _rows(char: str, codec: str) -> bytes:
         row = char.encode(codec)
     except UnicodeEncodeError:
         return b""
-    return row if len(row) == 2 else b""  # Korea's writes the syllables that it lacks as their parts
+    return row if len(row) == 2 else b""  # the Korean standard composes the syllables that it lacks from parts
 
 
 @cache
@@ -332,10 +332,10 @@ def _model(language: str) -> Mapping[str, float] | _WideScript:
 
 
 def is_wide_text(text: str) -> bool:
-    """Return whether a text is plausible as Chinese, Japanese or Korean, for encodings of two bytes a character.
+    """Return whether a text is plausible as Chinese, Japanese or Korean, for double-byte encodings.
 
     Args:
-        text: What the bytes would be.
+        text: The decoded text.
     """
     wide = [char for char in text if not char.isascii()]
     controls = sum(1 for char in text if char < " " and char not in "\t\r\n")

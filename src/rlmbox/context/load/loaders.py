@@ -1,4 +1,4 @@
-"""Paths, standard input, mappings and sequences -> texts."""
+"""Reading of paths, standard input, mappings and sequences."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _PIECE_BYTES = 1024 * 1024
 
 
 class Omissions:
-    """The files and directories that were left out: how many for which reason, and the first few names of each.
+    """The skipped files and directories: their number and the first few names, by reason.
 
     Attributes:
-        counts: How many, by reason.
+        counts: Their number, by reason.
         names: The first names, by reason.
     """
 
@@ -49,14 +49,14 @@ class Omissions:
         self.names: dict[str, list[str]] = {}
 
     def add(self, reason: str, name: str) -> None:
-        """Count one."""
+        """Count one skipped file."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
         names = self.names.setdefault(reason, [])
         if len(names) < _NAMED:
             names.append(printable_name(name))
 
     def update(self, other: Omissions, prefix: str) -> None:
-        """Add what was left out of one file, whose name goes before the names in it."""
+        """Add the parts skipped in one file, whose name is prepended to theirs."""
         for reason, count in other.counts.items():
             self.counts[reason] = self.counts.get(reason, 0) + count
             names = self.names.setdefault(reason, [])
@@ -64,12 +64,12 @@ class Omissions:
             names += list(inner)[: _NAMED - len(names)]
 
     def described(self) -> dict[str, object]:
-        """Return it as the facts of `metadata`: `skipped`, and `skipped_names` where there are any."""
+        """Return the facts for `metadata`: `skipped`, and `skipped_names` if any."""
         names = {reason: list(names) for reason, names in self.names.items()}
         return {"skipped": dict(self.counts), **({"skipped_names": names} if names else {})}
 
     def told(self) -> str:
-        """Return it as one line for a person; the empty string where nothing was left out."""
+        """Return them in one line; the empty string if nothing was skipped."""
         parts = []
         for reason, count in self.counts.items():
             names = ", ".join(self.names[reason])
@@ -100,10 +100,10 @@ class Options:
     """Options for reading paths.
 
     Attributes:
-        selection: The files of directories that are wanted.
-        encoding: The encoding that text files are in; None to find out.
-        called: Paths with those that their documents are called by, where these have moved since.
-        only: The documents that there were, where others have come since; None for all.
+        selection: The files to read in directories.
+        encoding: The encoding of text files; None to detect it.
+        called: Original paths of files that have moved, by their present path; documents are named after the original.
+        only: The original documents, if others have been added since; None for all.
     """
 
     selection: Selection = ALL
@@ -112,7 +112,7 @@ class Options:
     only: frozenset[str] | None = None
 
     def name_of(self, path: str) -> str:
-        """Return the path that the documents of a path are called by.
+        """Return the path after which the documents of a path are named.
 
         Args:
             path: The path.
@@ -128,7 +128,7 @@ class Several:
     """The documents in one file.
 
     Attributes:
-        documents: The documents; the name of one is None where it is the file's own.
+        documents: The documents; the name is None for the file's own text.
         notes: Notes about them for readers.
         left_out: The parts of the file that were skipped.
     """
@@ -142,11 +142,11 @@ class FoundFiles:
     """The documents found at paths, and the files that were left out."""
 
     def __init__(self, label: str, options: Options) -> None:
-        """Start with nothing.
+        """Start without documents.
 
         Args:
-            label: What the paths are called in errors.
-            options: How they are read.
+            label: The name of the paths in errors.
+            options: How to read them.
         """
         self.label = label
         self.options = options
@@ -156,15 +156,15 @@ class FoundFiles:
         self.guessed: list[str] = []
         self.notes: list[str] = []
         self._converting_s = 0.0
-        # A file has the name of its document, or is what its documents' names begin with.
+        # A file's name is that of its document, or the prefix of its documents' names.
         names = options.only or ()
         self._wanted = {name[:end] for name in names for end in (*_slashes(name), len(name))}
 
     def take(self, name: str, path: Path) -> None:
-        """Take a file that the user did not name: one that cannot be read is counted as skipped.
+        """Add a file that the user did not name; if it cannot be read, it is counted as skipped.
 
         Raises:
-            ContextError: There is more text than fits.
+            ContextError: The text is too long.
         """
         if self.options.only is not None and name not in self._wanted:
             return
@@ -184,10 +184,10 @@ class FoundFiles:
         self.add(name, found)
 
     def add(self, name: str, found: Single | Several) -> None:
-        """Take a document, or those of one file under its name.
+        """Add a document, or the documents of one file prefixed with its name.
 
         Raises:
-            ContextError: There is more text than fits, or it cannot be read.
+            ContextError: The text is too long, or cannot be read.
         """
         if isinstance(found, Single):
             self._add(name, found)
@@ -246,7 +246,7 @@ def kind_of(path: Path) -> str:
 
 
 def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Single | FoundFiles:
-    """Open a file, the files in a directory or of a pattern, standard input (`-`), or a remote file.
+    """Open a file, the files in a directory or matching a pattern, standard input (`-`), or a remote file.
 
     Raises:
         ContextError: It is missing, cannot be read or has no text.
@@ -266,7 +266,7 @@ def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Sing
     if kind_of(path) == "file":
         called = Path(options.name_of(name)) if options.called else path
         opened = _one(path, called.name, options)
-        assert not isinstance(opened, str)  # noqa: S101 - only files that nobody named are left out
+        assert not isinstance(opened, str)  # noqa: S101 - only files that the user did not name are skipped
         return opened if isinstance(opened, Single) else _of_one_file(called, opened, options)
     found = FoundFiles(str(path), options)
     _discarding(found, lambda: walking.walk(path, found.take, found.left_out.add, selection=options.selection))
@@ -274,11 +274,11 @@ def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Sing
 
 
 def _of_one_file(path: Path, several: Several, options: Options) -> Single | FoundFiles:
-    """Return the content of one file: a single text where it is one, else its documents under their own names."""
+    """Return the content of one file: a single text, or its documents under their own names."""
     if len(several.documents) == 1 and several.documents[0][0] is None:
         single = several.documents[0][1]
         text = single.text
-        assert isinstance(text, OpenedText)  # noqa: S101 - what is converted is in memory
+        assert isinstance(text, OpenedText)  # noqa: S101 - converted texts are in memory
         text = replace(text, notes=(*text.notes, *several.notes))
         return replace(single, name=path.name, text=text, left_out=several.left_out)
     found = FoundFiles(str(path), options)
@@ -295,7 +295,7 @@ def _of_one_file(path: Path, several: Several, options: Options) -> Single | Fou
 
 
 def is_descriptor(name: str) -> bool:
-    """Return whether a name is that of something that is open in this process, and of nothing in the next one.
+    """Return whether a path names an open descriptor of this process, which means nothing to another process.
 
     Args:
         name: A path.
@@ -304,7 +304,7 @@ def is_descriptor(name: str) -> bool:
 
 
 def _is_pipe(name: str) -> bool:
-    """Return whether a name is that of a pipe that a shell made, as for `<(zcat a.gz)`."""
+    """Return whether a path names a pipe made by a shell, as for `<(zcat a.gz)`."""
     import stat
 
     try:
@@ -328,7 +328,7 @@ def _discarding(found: FoundFiles, work: Callable[[], None]) -> None:
 
 
 def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options = DEFAULT) -> FoundFiles:
-    """Read several, each under its path as given.
+    """Read several paths, each under its name as given.
 
     Raises:
         ContextError: One of them cannot be read.
@@ -344,7 +344,7 @@ def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options = DEFAU
 
 
 def _take_of(found: FoundFiles, pattern: str) -> walking.Take:
-    """Return what takes the files of a pattern, called as they were where that was looked up elsewhere."""
+    """Return a callback that adds the files of a pattern, under their original names if they have moved."""
     here, there = (walking.beginning(each) for each in (pattern, found.options.name_of(pattern)))
     return lambda name, path: found.take(there + name.removeprefix(here), path)
 
@@ -368,7 +368,7 @@ def _add_path(found: FoundFiles, name: str) -> None:
     else:
         called = Path(options.name_of(name)) if str(path) == name else path
         opened = _one(path, called.as_posix(), options, empty=True)
-        assert not isinstance(opened, str)  # noqa: S101 - only files that nobody named are left out
+        assert not isinstance(opened, str)  # noqa: S101 - only files that the user did not name are skipped
         found.add(called.as_posix() if str(path) == name else path.name, opened)
 
 
@@ -381,20 +381,20 @@ def _one(
     empty: bool = False,
     timeout_s: float | None = None,
 ) -> Single | Several | str:
-    """Open one file; among others that nobody named, return the reason why it is left out.
+    """Open one file; if the user did not name it, it may be skipped, and the reason is returned.
 
     Args:
         path: The file.
-        name: What it is called.
-        options: How it is read.
-        named: Whether it was asked for by its name.
+        name: Its name.
+        options: How to read it.
+        named: Whether the user named it.
         empty: Whether it may have no text.
-        timeout_s: Seconds that converting it may take.
+        timeout_s: Time limit for converting it, in seconds.
     """
     file = InFile(path)
     kind = kinds.kind_of(file.read(0, min(kinds.HEAD_BYTES, file.size_bytes)), path.name)
     is_source = kind.name == "html" and not convertible(path, named=named)
-    # Whoever names the encoding of a file says that it is text.
+    # Naming the encoding of a file means that it is text.
     if is_source or (kind == kinds.FileKind(kinds.BINARY) and named and options.encoding):
         kind = kinds.FileKind(kinds.TEXT)
     if not named and (kind.name in kinds.ARCHIVES or kind.name == kinds.BINARY):
@@ -409,7 +409,7 @@ def _one(
 
 
 def _text(file: InFile, name: str, options: Options, *, named: bool, empty: bool = False) -> Single | str:
-    """Open a file that is text."""
+    """Open a text file."""
     if not named and kinds.has_nul(file.read(0, min(kinds.HEAD_BYTES, file.size_bytes))):
         return "binary"
     if not named and file.size_bytes > MAX_DOCUMENT_BYTES:
@@ -423,7 +423,7 @@ def _text(file: InFile, name: str, options: Options, *, named: bool, empty: bool
 def _converted(
     file: InFile, name: str, kind: str, options: Options, timeout_s: float | None, *, named: bool
 ) -> Single | Several | str:
-    """Convert a file; one that is only compressed is unpacked first, and is then what is in it."""
+    """Convert a file; one that is only compressed is unpacked first, and treated as its content."""
     from rlmbox.context.load import converting
 
     seconds = converting.TIMEOUT_S if timeout_s is None else min(converting.TIMEOUT_S, int(timeout_s))
@@ -471,7 +471,7 @@ def _several(converted: Converted) -> Several:
 
 
 def read_stream(stream: BinaryIO, label: str, options: Options = DEFAULT) -> Single:
-    """Read all of a stream: into memory, or into a file of the cache if it is long.
+    """Read all of a stream, into memory or, if it is long, into a file of the cache.
 
     Raises:
         ContextError: It has no text, or there is no room for it.
@@ -498,12 +498,12 @@ def document(item: object, number: int) -> tuple[str, Utf8]:
     """Return the name and text of one item of a list of documents.
 
     Args:
-        item: A text; a name and a text; or a mapping with `text` or `content`, and perhaps a `name`, `path`,
+        item: A text; a name and a text; or a mapping with `text` or `content`, and optionally a `name`, `path`,
             `title` or `id`.
-        number: Its place in the list, which names it if nothing else does.
+        number: Its index, which names it if nothing else does.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: The item is of another type.
     """
     name: object = None
     text: object = item
@@ -523,7 +523,7 @@ def document(item: object, number: int) -> tuple[str, Utf8]:
 def dict_part(key: object, value: object) -> tuple[str, Utf8]:
     """Return the document of one item of a mapping: a text as it is, anything else as indented JSON.
 
-    It is made of what the context keeps as `data`, so that a record, which has that, gives the same text.
+    It is made from what the context keeps as `data`, so that a context restored from a record has the same text.
     """
     form = structured.jsonable(value)
     text = form if isinstance(form, str) else json.dumps(form, indent=2, ensure_ascii=False)

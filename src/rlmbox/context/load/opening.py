@@ -57,15 +57,15 @@ class OpenedText:
 
 
 class Opening:
-    """A file whose text is there at once, and whose length a little later."""
+    """A file whose beginning is available immediately, and whose length once it has been scanned."""
 
     def __init__(self, file: InFile, *, encoding: str | None = None, kept: bool = True) -> None:
-        """Start to look through a file.
+        """Start to scan a file.
 
         Args:
             file: The file.
             encoding: Its encoding; None to detect it.
-            kept: Whether the result is kept in the cache for the next time.
+            kept: Whether to cache the result.
 
         Raises:
             ContextError: It is empty or cannot be read.
@@ -80,7 +80,7 @@ class Opening:
             found = Presumed(encoding, mark_bytes(head, encoding))
         mark = found.mark_bytes
         self.encoding = found.encoding
-        # Cut where a character may be cut; what that makes of its last bytes is beyond what anybody looks at.
+        # May cut the text inside a character; its last bytes are never used.
         self._head = head[mark : mark + (len(head) - mark & ~3)]
         self.sample_bytes = len(self._head)
         self._result: Future[OpenedText] = Future()
@@ -91,10 +91,10 @@ class Opening:
         start_background(partial(self._look.run, self._result), "rlmbox-look", self._stop.set)
 
     def text(self, timeout_s: float | None = None) -> OpenedText | None:
-        """Return the text when all is known of it; None if time is up.
+        """Return the text once the scan is complete; None if that takes longer than `timeout_s`.
 
         Raises:
-            ContextError: It cannot be read, or changed meanwhile.
+            ContextError: It cannot be read, or changed during the scan.
         """
         try:
             return self._result.result(timeout_s)
@@ -104,16 +104,16 @@ class Opening:
             return None
 
     def sha256(self) -> str:
-        """Return the SHA-256 of the text, in hexadecimal, which is kept in the cache.
+        """Return the SHA-256 of the text in hexadecimal; it is cached.
 
         Raises:
-            ContextError: It cannot be read, or changed meanwhile.
+            ContextError: It cannot be read, or changed during the scan.
         """
         text = self._result.result()
         return self._look.known_sha256() or self._look.keep_sha256(text.store.sha256())
 
     def beginning(self) -> TextStore:
-        """Return about the first 256 KiB of the text, which is `sample_bytes` of the file."""
+        """Return about the first 256 KiB of the text, which correspond to `sample_bytes` of the file."""
         return TextStore.of(joined(transcoded(InMemory(self._head), self.encoding)))
 
 
@@ -123,7 +123,7 @@ class _OpeningStopped(Exception):
 
 @dataclass(slots=True)
 class _Look:
-    """Look through a file in a thread of its own. It must not know the `Opening`, whose end is what stops it."""
+    """A scan of a file in its own thread. It must not refer to the `Opening`, whose finalizer stops it."""
 
     file: InFile
     found: Presumed
@@ -137,7 +137,7 @@ class _Look:
         try:
             text = self._known() or self._looked()
             _has_text(text, self.file.label)
-        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+        except BaseException as error:  # noqa: BLE001 - raised in the waiting thread
             result.set_exception(error)
             return
         result.set_result(text)
@@ -145,9 +145,9 @@ class _Look:
             newlines = text.store.index.count_newlines(self.check)
             self._learn(lambda facts: facts if facts.newlines else replace(facts, newlines=newlines))
         except (ContextError, _OpeningStopped):
-            return  # whoever asks for lines will find out
+            return  # determined when lines are first needed
         except RuntimeError as error:
-            # When the program ends no thread can be started any more, and before that none of a pool is given work.
+            # At interpreter shutdown no thread can be started, and shortly before, pools accept no more work.
             if "shutdown" not in str(error) and not sys.is_finalizing() and threading.main_thread().is_alive():
                 raise
 
@@ -163,7 +163,7 @@ class _Look:
         return sha256
 
     def _learn(self, more: Callable[[cache.Facts], cache.Facts]) -> None:
-        """Add to what is known, and keep it if it is more."""
+        """Extend the known facts, and cache them if there are more."""
         with self.lock:
             if self.facts is None or (facts := more(self.facts)) is self.facts:
                 return
@@ -234,7 +234,7 @@ def standard_input() -> BinaryIO:
     """Return the process's standard input as bytes.
 
     Raises:
-        ContextError: There is none: it was closed before the program started.
+        ContextError: It was closed before the program started.
     """
     if sys.stdin is None:
         raise ContextError("standard input is closed; give a file, or pipe the text in")
@@ -246,11 +246,11 @@ def read_small(file: InFile, *, encoding: str | None = None, may_be_empty: bool 
 
     Args:
         file: The file.
-        encoding: The encoding that it is in; None to find out.
+        encoding: Its encoding; None to detect it.
         may_be_empty: Whether it may have no text.
 
     Raises:
-        ContextError: It changed meanwhile, or has no text.
+        ContextError: It changed while being read, or has no text.
     """
     data = file.read(0, file.size_bytes) if file.size_bytes else file.read_to_end(_MAX_UNSIZED_BYTES)
     return text_of(data, file.label, encoding=encoding, may_be_empty=may_be_empty)
@@ -268,7 +268,7 @@ def text_of(data: bytes, label: str, *, encoding: str | None = None, may_be_empt
         may_be_empty: Whether the text may be empty.
 
     Raises:
-        ContextError: There is none.
+        ContextError: There is no text.
     """
     content, name, is_guess = decoded(data, encoding)
     if not content.length and not may_be_empty:
@@ -286,5 +286,5 @@ def _has_text(text: OpenedText, label: str) -> None:
 
 
 def empty(label: str | Path) -> ContextError:
-    """Return the error of a file without text."""
+    """Return the error for a file without text."""
     return ContextError(f"{label}: has no text; give something with at least one character")

@@ -1,4 +1,4 @@
-"""The paths that a context was made of, so that it can be opened again."""
+"""The paths from which a context was created, for opening it again."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rlmbox.context.load.loaders import Options
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The paths and options that a context was made with.
+    """The paths and options from which a context was created.
 
     Attributes:
         paths: The path, or the paths; a single one is absolute.
         options: How they were read.
-        parts: The parts of parts that were taken of it, from the outside in, each from a position to another.
+        parts: The successive slices taken from it, the first one outermost, each with start and end.
     """
 
     paths: str | tuple[str, ...]
@@ -29,7 +29,7 @@ class Origin:
         """Return the origin of paths as they were given.
 
         A single path becomes absolute, so that it can be opened from another folder; several, and patterns, stay as
-        they are, because documents are called by them.
+        they are, because documents are named after them.
 
         Args:
             paths: The path, or the paths.
@@ -38,7 +38,7 @@ class Origin:
         if not isinstance(paths, str):
             return cls(tuple(paths), options)
         stays = paths == loaders.STANDARD_INPUT or remote.is_remote(paths) or walking.is_pattern(paths)
-        return cls(paths if stays else os.path.abspath(paths), options)  # noqa: PTH100 - links stay as they are
+        return cls(paths if stays else os.path.abspath(paths), options)  # noqa: PTH100 - links are not resolved
 
     @property
     def can_reopen(self) -> bool:
@@ -48,7 +48,7 @@ class Origin:
 
     @property
     def label(self) -> str:
-        """The paths, for errors."""
+        """The paths, for error messages."""
         return self.paths if isinstance(self.paths, str) else ", ".join(self.paths)[:200]
 
     def part(self, first: int, last: int) -> Origin:

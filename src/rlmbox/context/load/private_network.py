@@ -1,4 +1,4 @@
-"""The refusal of an address of the public internet that leads into the network that the machine is in."""
+"""The error for a public address that leads into the machine's own network."""
 
 
 class LeadsInside(Exception):

@@ -1,7 +1,7 @@
-"""Texts at other places, such as `https://` and `s3://` -> files of a local cache.
+"""Remote texts, such as `https://` and `s3://`, copied to files of a local cache.
 
-Only what a user names is fetched. Nothing that a model writes reaches this module: no function of the sandbox takes
-a name to open.
+Only addresses named by the user are fetched. Nothing that a model writes reaches this module: no function of the
+sandbox takes a path or an address.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ CACHE_BYTES = 32 * 1024**3
 TIMEOUT_S = 3_600.0
 REMEDY = "pip install 'rlmbox[remote]'"
 
-# Text packs to a tenth or a fiftieth; what unpacks to far more was made to fill a disk.
+# Text compresses to a tenth or a fiftieth; anything that expands much more was made to fill a disk.
 _MAX_PACKING, _ALWAYS_UNPACKED_BYTES = 200, 16 * 1024**2
 _PIECE_BYTES = 4 * 1024 * 1024
 _NAME_CHARS = 100
 _WEB = ("http", "https")
-# Schemes of other machines only: fsspec's own list also has ones that open local files, archives and caches.
+# Only schemes of other machines: fsspec also supports local files, archives and caches.
 SCHEMES = frozenset(
     {*_WEB, "abfs", "abfss", "adl", "az", "ftp", "gcs", "gs", "hdfs", "hf", "oci", "oss", "s3", "s3a", "sftp", "ssh"}
     | {"webdav", "webhdfs"}
@@ -44,28 +44,28 @@ _VERSION_KEYS = ("ETag", "etag", "Content-MD5", "Digest", "Last-Modified", "Last
 
 
 def is_remote(name: str) -> bool:
-    """Return whether a name is that of a place elsewhere, such as `https://…`, and not a path.
+    """Return whether a name is a remote address, such as `https://…`, and not a path.
 
     Args:
-        name: What a user gave.
+        name: The name given by the user.
     """
     return _SCHEME.match(name) is not None
 
 
 def fetch(url: str, *, max_bytes: int = MAX_BYTES, timeout_s: float = TIMEOUT_S) -> Path:
-    """Return a local copy of a file elsewhere; asks whether it has changed, and fetches it only if so.
+    """Return a local copy of a remote file, fetched only if it has changed.
 
-    The copy is called as the file is, so that its ending tells its kind. What a place does not say the version of is
-    fetched each time. Names and keys for accounts come from where the packages for a scheme look for them.
+    The copy has the file's name, so that its extension identifies its kind. A file whose server reports no version is
+    fetched each time. Credentials are those that the package for the scheme finds by itself.
 
     Args:
-        url: Where it is; the scheme is one of `SCHEMES`.
-        max_bytes: Longest file that is taken.
-        timeout_s: Seconds that it may take in all.
+        url: The address; its scheme must be in `SCHEMES`.
+        max_bytes: Size limit.
+        timeout_s: Time limit in seconds.
 
     Raises:
-        ContextError: The scheme is another, its package is not installed, the file is not there, cannot be had, is
-            too long or takes too long. Messages show the address without names, keys and parameters.
+        ContextError: The scheme is not supported, its package is not installed, or the file does not exist, cannot be
+            fetched, is too long or takes too long. Messages show the address without credentials and parameters.
     """
     found = _SCHEME.match(url)
     scheme = found[1].lower() if found else ""
@@ -92,7 +92,7 @@ def fetch(url: str, *, max_bytes: int = MAX_BYTES, timeout_s: float = TIMEOUT_S)
 
 
 def shown(url: str) -> str:
-    """Return an address as it may be printed: without user, password, parameters and fragment."""
+    """Return an address for display: without user, password, parameters and fragment."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
@@ -108,7 +108,7 @@ def _too_long(url: str, max_bytes: int) -> ContextError:
 
 @contextmanager
 def _named_errors(url: str) -> Iterator[None]:
-    """Return every failure one line; what packages say may hold keys, so only its kind is passed on."""
+    """Turn every failure into a one-line error with only its type, because messages of packages may contain keys."""
     try:
         yield
     except ContextError:
@@ -117,8 +117,8 @@ def _named_errors(url: str) -> Iterator[None]:
         scheme = urlsplit(url).scheme
         said = str(error).splitlines()[0][:200] if error.name is None else f"{error.name} is missing"
         raise ContextError(f"{shown(url)}: {scheme} needs other packages: {REMEDY} ({said})") from None
-    except Exception as error:  # noqa: BLE001 - each scheme's package has errors of its own
-        # The package for the web calls everything "not found", and keeps what it was as the cause.
+    except Exception as error:  # noqa: BLE001 - each scheme's package raises its own errors
+        # The package for HTTP calls every failure "not found", with the real one as its cause.
         cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
         if isinstance(cause, LeadsInside):
             raise ContextError(f"{shown(url)}: {cause}") from None
@@ -144,7 +144,7 @@ def _remedy(error: BaseException) -> str:
 
 @contextmanager
 def _file_system(scheme: str, url: str) -> Iterator[tuple[Any, str]]:
-    """Return the file system of a scheme and the path in it; chains such as `zip://…::…` are refused."""
+    """Yield the file system of a scheme and the path in it; chains such as `zip://…::…` are refused."""
     import fsspec  # type: ignore[import-untyped, unused-ignore]
     import fsspec.asyn  # type: ignore[import-untyped, unused-ignore]
 
@@ -170,7 +170,7 @@ def _version(info: Mapping[str, Any]) -> str:
 
 
 def _target(url: str, info: Mapping[str, Any]) -> Path:
-    """Return the path of a copy: a folder for the address, one for the version, and in it the file's own name."""
+    """Return the path of a copy: a folder for the address, one for the version, and the file's own name."""
     name = unquote(urlsplit(url).path).rpartition("/")[2][-_NAME_CHARS:]
     name = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in name).lstrip(".") or "page"
     if not Path(name).suffix:
@@ -181,7 +181,7 @@ def _target(url: str, info: Mapping[str, Any]) -> Path:
 
 
 def _decoded(url: str, source: IO[bytes]) -> Iterator[bytes]:
-    """Return the content in pieces, unpacked where a server packed it although it was asked not to."""
+    """Yield the content in pieces, decompressed if the server compressed it although it was asked not to."""
     pieces = iter(partial(source.read, _PIECE_BYTES), b"")
     answer = getattr(source, "r", None)
     packing = answer.headers.get("Content-Encoding", "identity").strip().lower() if answer is not None else "identity"
@@ -235,7 +235,7 @@ def _pieces(url: str, source: Iterator[bytes], max_bytes: int, deadline: float) 
 
 
 def _forget_others(target: Path) -> None:
-    """Remove what the same address gave before."""
+    """Remove earlier copies from the same address."""
     for folder in target.parent.parent.iterdir():
         if folder != target.parent:
             remove(folder)

@@ -1,4 +1,4 @@
-"""Python objects -> JSON-able ones, and the documents that they are."""
+"""Conversion of Python objects to JSON values and to documents."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _REPR_CHARS = 1_000
 
 
 def jsonable(value: object, depth: int = 0) -> object:
-    """Return a copy of a value that JSON can hold, made of `dict`, `list`, `str`, numbers, `bool` and `None`.
+    """Return a copy of a value as JSON: `dict`, `list`, `str`, numbers, `bool` and `None`.
 
-    Tuples become lists, sets sorted lists, dates their ISO form, bytes their text or `base64:…`, numbers that JSON
-    lacks their text, arrays of numpy lists, tables of pandas lists of their rows, keys the strings that `json.dumps`
-    makes of them, and anything else its `str`. A dictionary of which two keys become the same is a list of pairs. What
-    is nested deeper than 200 levels, or in itself, is cut.
+    Tuples become lists, sets sorted lists, dates their ISO form, bytes their text or `base64:…`, NaN and infinities
+    their text, numpy arrays lists, pandas tables lists of their rows, keys the strings that `json.dumps` uses, and
+    anything else its `str`. A dictionary in which two keys become equal turns into a list of pairs. Nesting deeper than
+    200 levels, and cycles, are cut.
     """
     if depth > MAX_DEPTH:
         return f"<deeper than {MAX_DEPTH} levels>"
@@ -47,7 +47,7 @@ def jsonable(value: object, depth: int = 0) -> object:
 
 
 def _of_library(value: object, depth: int) -> object:
-    """Return the rows of a table of pandas, the items of an array of numpy, or the `str` of anything else."""
+    """Return the rows of a pandas table, the items of a numpy array, or the `str` of anything else."""
     if is_table(value):
         return jsonable(records_of(value), depth)
     dtype = getattr(value, "dtype", None)
@@ -58,10 +58,10 @@ def _of_library(value: object, depth: int) -> object:
 
 
 def instead_of(value: object, name: str) -> str:
-    """Return what to give in place of a table or an array, as the end of a sentence; empty for anything else.
+    """Return advice on what to pass instead of a table or an array, as the end of a sentence; empty for other values.
 
     Args:
-        value: What was given.
+        value: The given value.
         name: Its name, as a user writes it.
     """
     for method, remedy in (("to_pandas", "to_pandas()"), ("tolist", "tolist()"), ("to_dict", "to_dict('records')")):
@@ -108,7 +108,7 @@ def _ordered(items: Iterable[object]) -> list[object]:
 
 
 class NotATable(ContextError):
-    """A table has something that cannot be passed on; the message says where, and what to do."""
+    """A table has content that cannot be passed on; the message names the place and the remedy."""
 
 
 def is_table(value: object) -> bool:
@@ -123,7 +123,7 @@ def is_table(value: object) -> bool:
 
 
 def csv_of(value: Any) -> str:
-    """Return the CSV of a table: a line of names and one for each row, with the index where it is not the usual one.
+    """Convert a table to CSV: a line of names and one for each row, with the index unless it is the default one.
 
     Args:
         value: A `pandas.DataFrame` or `pandas.Series`.
@@ -134,13 +134,13 @@ def csv_of(value: Any) -> str:
 
 
 def records_of(value: Any) -> list[object]:
-    """Return the rows of a table as dicts of JSON values; what is missing is None.
+    """Return the rows of a table as dicts of JSON values; missing values are None.
 
     Args:
         value: A `pandas.DataFrame` or `pandas.Series`.
 
     Raises:
-        NotATable: Two columns have one name.
+        NotATable: Two columns have the same name.
     """
     frame, has_index = _frame(value)
     if has_index:
@@ -154,12 +154,12 @@ def records_of(value: Any) -> list[object]:
         raise NotATable("two columns have the same name; rename one of them")
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     found = jsonable(rows)
-    assert isinstance(found, list)  # noqa: S101 - a list becomes one
+    assert isinstance(found, list)  # noqa: S101 - lists stay lists
     return found
 
 
 def _frame(value: Any) -> tuple[Any, bool]:
-    """Return a table as a DataFrame, and whether its index says anything."""
+    """Return a table as a DataFrame, and whether its index carries information."""
     pandas = sys.modules["pandas"]
     frame = value.to_frame() if isinstance(value, pandas.Series) else value
     index = frame.index
@@ -177,5 +177,5 @@ def is_document(item: object) -> bool:
 
 
 def json_lines(items: Iterable[object]) -> str:
-    """Return items as JSON Lines: each on a line of its own."""
+    """Return items as JSON Lines, one per line."""
     return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)

@@ -1,6 +1,6 @@
-"""Tables of pandas -> the JSON form that a sandbox makes them of again.
+"""The JSON form in which pandas tables are sent to a sandbox.
 
-pandas is not imported here: where a value is one of its own, whoever made it has imported it.
+pandas is not imported here: whoever created a pandas object has imported it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def table_of(value: Any) -> Table:
         value: A `pandas.DataFrame` or `pandas.Series`.
 
     Raises:
-        NotATable: It has something that the form cannot hold.
+        NotATable: It has content that the form cannot represent.
     """
     return _TableWriter(sys.modules["pandas"], sys.modules["numpy"]).table(value)
 
 
 class _TableWriter:
-    """Writes the form that `rlmbox.sandboxes.worker._tables` reads.
+    """Writes the form that `rlmbox.sandboxes.worker._tables` reads back.
 
     Args:
         pd: The module pandas.
@@ -139,12 +139,12 @@ class _TableWriter:
         return {"type": "zoned", "unit": values.dtype.unit, "zone": zone, "values": moments.view("i8").tolist()}
 
     def _zone(self, zone: Any, where: str) -> str:
-        """Return the name of a time zone by which pandas makes the same one."""
+        """Return the name of a time zone from which pandas recreates it."""
         name = str(zone)
         try:
             same = self._pd.DatetimeTZDtype("ns", name).tz
             is_same = same == zone or str(same) == name
-        except Exception:  # noqa: BLE001 - libraries of time zones have errors of their own
+        except Exception:  # noqa: BLE001 - time zone libraries raise their own errors
             is_same = False
         if not is_same:
             raise NotATable(f"{where} has the time zone {name}, which has no name; convert it: .dt.tz_convert('UTC')")
@@ -160,7 +160,7 @@ class _TableWriter:
         return {"type": "interval", "left": left, "right": right, "closed": array.closed}
 
     def _scalar(self, value: Any, where: str, level: int = 0) -> object:
-        """Return the form of a single value of an object column, or of a label."""
+        """Return the form of a single value in an object column, or of a label."""
         kind = type(value)
         if value is None or kind in (str, bool, int):
             return value
@@ -180,7 +180,7 @@ class _TableWriter:
         return written
 
     def _own_scalar(self, value: Any, where: str) -> list[object] | None:
-        """Return the form of a scalar of pandas or numpy; None for any other value."""
+        """Return the form of a pandas or numpy scalar; None for any other value."""
         pd, np = self._pd, self._np
         if value is pd.NA or value is pd.NaT:
             return ["na" if value is pd.NA else "nat"]
@@ -206,12 +206,12 @@ _MASKED = ("Boolean", "Float32", "Float64", *(f"{sign}{bits}" for sign in ("Int"
 
 
 def _floats(values: list[float]) -> list[object]:
-    """Return numbers with the text of those that JSON lacks."""
+    """Return numbers, with NaN and infinities as text."""
     return [value if math.isfinite(value) else repr(value) for value in values]
 
 
 def _plain_scalar(value: Any) -> list[object] | None:
-    """Return the form of a value of the standard library's; None for one that has none."""
+    """Return the form of a standard library value; None if it has none."""
     kind = type(value)
     if kind is dt.datetime and (value.tzinfo is None or type(value.tzinfo) is dt.timezone):
         return ["datetime", value.isoformat(), value.fold]

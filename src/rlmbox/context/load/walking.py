@@ -1,7 +1,7 @@
-"""The files below a directory, or of a pattern: one walk, which judges every file by where it really is.
+"""The files below a directory or matching a pattern: one walk, which judges every file by its real location.
 
-Links are never followed into directories. A link to a file is judged twice, by its own name and by the name of what
-it leads to, and what is read is that target: nothing that a folder would leave out comes in under another name.
+Links to directories are never followed. A link to a file is judged twice, by its own name and by that of its target,
+and the target is read: a file that would be skipped cannot be included under another name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SKIPPED_DIRECTORIES = frozenset({"__pycache__", "node_modules"})
 _MAGIC = re.compile(r"[*?\[]")
 _ANY_DEPTH = "**"
 _Pattern = tuple[str, ...]
-_EVERYTHING: _Pattern = ("",)  # of every name at every depth, hidden ones too, so that what is left out is counted
+_EVERYTHING: _Pattern = ("",)  # any name at any depth, including hidden ones, so that skipped files are counted
 
 Take = Callable[[str, Path], None]
 """Take a file's name and its resolved path."""
@@ -33,11 +33,11 @@ Skip = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The files of a tree that are wanted, as patterns in the syntax of `.gitignore`.
+    """The files of a tree to read, as patterns in the syntax of `.gitignore`.
 
     Attributes:
-        include: Only files that one of these matches; empty for all.
-        exclude: Files and directories to leave out.
+        include: Only files that match one of these; empty for all.
+        exclude: Files and directories to skip.
     """
 
     include: tuple[str, ...] = ()
@@ -48,18 +48,18 @@ ALL = Selection()
 
 
 def walk(root: Path, take: Take, skip: Skip, prefix: str = "", selection: Selection = ALL) -> None:
-    """Find every text file below a directory, in the order of their names.
+    """Find every text file below a directory, in name order.
 
-    Left out, each with a reason: `hidden` names, what git would leave out (`ignored`), `cache` directories, `binary`
-    and `special` files, `symlink`s to directories and to what is outside of the root, what `exclude` names or
+    Skipped, each with a reason: `hidden` names, what git would ignore (`ignored`), `cache` directories, `binary`
+    and `special` files, `symlink`s to directories and to targets outside the root, what `exclude` names or
     `include` does not (`excluded`), and what is `unreadable`.
 
     Args:
         root: The directory.
-        take: Takes the files.
-        skip: Takes the reasons.
-        prefix: Goes before each name.
-        selection: The files that are wanted.
+        take: Called with each file.
+        skip: Called with each reason.
+        prefix: Prepended to each name.
+        selection: The files to read.
 
     Raises:
         ContextError: The directory itself cannot be read.
@@ -68,12 +68,12 @@ def walk(root: Path, take: Take, skip: Skip, prefix: str = "", selection: Select
 
 
 def matches(pattern: str, take: Take, skip: Skip, selection: Selection = ALL) -> None:
-    """Find the files that a pattern such as `logs/**/*.txt` names, in order; see `walk` for what is left out.
+    """Find the files that match a pattern such as `logs/**/*.txt`, in order; see `walk` for what is skipped.
 
     `*`, `?` and `[…]` match within a name, and none that begins with a dot; `**` matches directories of any depth.
 
     Raises:
-        ContextError: It names nothing, or the directory where it begins cannot be read.
+        ContextError: Nothing matches, or the directory in which it begins cannot be read.
     """
     parts = pattern.replace(os.sep, "/").split("/")
     prefix = beginning(pattern)
@@ -88,7 +88,7 @@ def matches(pattern: str, take: Take, skip: Skip, selection: Selection = ALL) ->
 
 
 def beginning(pattern: str) -> str:
-    """Return the folder in which a pattern begins, with a slash at its end; empty for this one.
+    """Return the folder in which a pattern begins, with a trailing slash; empty for the current one.
 
     Args:
         pattern: The pattern.
@@ -99,7 +99,7 @@ def beginning(pattern: str) -> str:
 
 
 def is_pattern(name: str) -> bool:
-    """Return whether a name is a pattern rather than the name of something that is there."""
+    """Return whether a name is a pattern rather than an existing file."""
     return _MAGIC.search(name) is not None and not os.path.lexists(name)
 
 
@@ -129,8 +129,8 @@ class _Walk:
         self._include, self._exclude = Rules(selection.include), Rules(selection.exclude)
 
     def run(self, patterns: Sequence[_Pattern]) -> None:
-        """Walk, taking the files whose names below the root one of the patterns matches."""
-        self._hides = patterns[0] is _EVERYTHING  # a pattern has hidden names only where it names them
+        """Walk, adding the files whose relative names match one of the patterns."""
+        self._hides = patterns[0] is _EVERYTHING  # a pattern must match hidden names explicitly
         try:
             stack = [self._entries("", patterns)]
         except OSError as error:
@@ -146,8 +146,8 @@ class _Walk:
                 stack.append(deeper)
 
     def _entries(self, below: str, patterns: Sequence[_Pattern]) -> Iterator[_Found]:
-        """Return the entries of a directory that a pattern may match, each with what is left of the patterns."""
-        with os.scandir(os.path.join(self._root, below)) as entries:  # noqa: PTH118 - a `Path` would take it all apart
+        """Yield the entries of a directory that a pattern may match, each with the rest of the patterns."""
+        with os.scandir(os.path.join(self._root, below)) as entries:  # noqa: PTH118 - faster than a `Path`
             ordered = sorted(entries, key=lambda entry: entry.name)
         return ((entry, f"{below}{entry.name}", left) for entry in ordered if (left := _after(patterns, entry.name)))
 
@@ -156,7 +156,7 @@ class _Walk:
         is_directory = _is_directory(entry)
         if not (is_match or is_directory) or (is_directory and not deeper):
             return None
-        # No directory on the way is a link, because none is followed.
+        # No directory on the path is a link, because links are not followed.
         target = os.path.realpath(entry.path) if _is_link(entry) else os.path.join(self._base, name)  # noqa: PTH118
         reason = self._reason(entry, name, target, is_directory)
         if reason:
@@ -171,7 +171,7 @@ class _Walk:
         return None
 
     def _reason(self, entry: os.DirEntry[str], name: str, target: str, is_directory: bool) -> str | None:
-        """Return why an entry is left out, by its own name and by that of its target; None if it is not."""
+        """Return why an entry is skipped, by its own name and by that of its target; None if it is not."""
         if self._hides and entry.name.startswith("."):
             return "hidden"
         if own := self._reason_of(entry.name, name, is_directory):
@@ -215,7 +215,7 @@ _Found = tuple[os.DirEntry[str], str, Sequence[_Pattern]]
 
 
 def _after(patterns: Sequence[_Pattern], name: str) -> list[_Pattern]:
-    """Return the rest of each pattern that a name may begin, each once; an empty one is matched."""
+    """Return the rest of each pattern that a name may begin, without duplicates; an empty rest means a match."""
     left: dict[_Pattern, None] = {}
     for pattern in patterns:
         if pattern is _EVERYTHING:
@@ -227,13 +227,13 @@ def _after(patterns: Sequence[_Pattern], name: str) -> list[_Pattern]:
 
 
 def _starts(pattern: _Pattern) -> Iterator[tuple[str, _Pattern]]:
-    """Return the parts that may match the next name, with what is left after each."""
+    """Yield the parts that may match the next name, each with the remaining pattern."""
     for number, part in enumerate(pattern):
         if part != _ANY_DEPTH:
             yield part, pattern[number + 1 :]
             return
         yield part, pattern[number:]
-    yield "*", ()  # `**` at the end takes files of any depth
+    yield "*", ()  # a trailing `**` matches files at any depth
 
 
 def _matches(part: str, name: str) -> bool:

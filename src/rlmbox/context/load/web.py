@@ -1,7 +1,7 @@
-"""The HTTP client that addresses are fetched with.
+"""The HTTP client for remote addresses.
 
-An address of the public internet must not lead into the network that the machine is in: a redirect to a private
-address is refused, by its host and again by the address that is connected to, which a name may change meanwhile.
+A public address must not lead into the machine's own network: a redirect to a private address is refused, by its host
+name and again by the address connected to, because the name may be resolved differently in between.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, 
 
 
 async def client(url: str, **options: object) -> aiohttp.ClientSession:
-    """Return a client for one address; the usual variables for a proxy count.
+    """Return a client for one address; the usual proxy variables apply.
 
     Args:
         url: The address that the user gave, which may be private.
-        options: What fsspec adds, its event loop.
+        options: Additional options from fsspec, such as its event loop.
     """
     guard = _Guard(await _is_public_host(urlsplit(url).hostname or ""))
     tracing = aiohttp.TraceConfig()
@@ -37,7 +37,7 @@ async def client(url: str, **options: object) -> aiohttp.ClientSession:
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S),
         trust_env=True,
         trace_configs=[tracing],
-        # Unpacked here instead, with a bound.
+        # Decompressed by us instead, with a limit.
         headers={"Accept-Encoding": "identity"},
         auto_decompress=False,
     )
@@ -46,7 +46,7 @@ async def client(url: str, **options: object) -> aiohttp.ClientSession:
 class _Guard:
     def __init__(self, is_public: bool) -> None:
         self._is_public = is_public
-        # With a proxy, the address that is connected to is the proxy's, which is as private as it wants to be.
+        # With a proxy, the connection goes to the proxy, whose address may be private.
         self._is_direct = not any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXIES)
 
     async def check_redirect(
@@ -65,7 +65,7 @@ class _Guard:
 
 
 async def _is_public_host(host: str) -> bool:
-    """Return whether a host is one of the public internet; one that nothing is known of counts as one."""
+    """Return whether a host is on the public internet; an unknown one counts as public."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:
@@ -74,7 +74,7 @@ async def _is_public_host(host: str) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address is one of the public internet.
+    """Return whether an IP address is on the public internet.
 
     Args:
         address: The address, such as `127.0.0.1`.

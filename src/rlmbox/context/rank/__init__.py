@@ -1,1 +1,1 @@
-"""Ranked search over passages."""
+"""Ranked search over passages of a text."""

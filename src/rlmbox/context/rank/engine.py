@@ -1,4 +1,4 @@
-"""The protocols that ranking builds on: a text in documents, and an engine that ranks passages."""
+"""The protocols that ranking builds on: a text with documents, and an engine that ranks passages."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rlmbox.types import Source
 
 
 class RankedText(Sliceable, Protocol):
-    """A text that can be ranked: what it uses of a `Context`."""
+    """A text that can be ranked: the part of `Context` that ranking uses."""
 
     @property
     def length(self) -> int:
-        """Characters."""
+        """Length in characters."""
 
     @property
     def size_bytes(self) -> int:
-        """Bytes in UTF-8."""
+        """Length in bytes as UTF-8."""
 
     @property
     def sha256(self) -> str:
-        """Of the bytes."""
+        """SHA-256 of the bytes."""
 
     @property
     def num_documents(self) -> int:
@@ -33,31 +33,31 @@ class RankedText(Sliceable, Protocol):
         """Return the span of a document."""
 
     def locate(self, start: int, end: int) -> Source:
-        """Return the document of a place, and the place in it."""
+        """Return the document of a span, and the span within it."""
 
 
 class RankIndex(Protocol):
     """An engine that ranks numbered passages by the words in them."""
 
     name: str
-    """Changes when an index that was built before cannot be opened any more."""
+    """Version of the index format; a change invalidates existing indexes."""
 
     def build(self, folder: Path | None, passages: Iterable[str]) -> None:
-        """Make the index.
+        """Build the index.
 
         Args:
-            folder: Where it is written, an empty folder; None keeps it in memory, open.
-            passages: The texts, numbered from 0. What it raises ends the building and is passed on.
+            folder: An empty folder to write it to; None keeps it in memory, open.
+            passages: The texts, numbered from 0. An exception of the iterator ends the build and is passed on.
         """
 
     def open(self, folder: Path) -> None:
-        """Open an index that was built; raise any exception if it cannot be read."""
+        """Open an existing index; any exception means that it cannot be read."""
 
     def query(self, words: Sequence[str], k: int, passages: int) -> list[tuple[int, float]]:
         """Return the numbers and scores of the best passages, best first; may be called from any thread.
 
         Args:
-            words: What they are about; nothing in them is an operator.
-            k: Most that are wanted.
-            passages: How many there are.
+            words: The words to rank by; none is treated as an operator.
+            k: Maximum number of passages to return.
+            passages: Total number of passages.
         """

@@ -1,4 +1,4 @@
-"""Indexes as they are kept: written beside, moved into place at once, and checked when they are opened."""
+"""The cache of indexes: written to a temporary folder, moved into place atomically, and verified when opened."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def place(context: RankedText, engine: str) -> Path:
     """Return the folder for a text's index, which need not exist.
 
     Args:
-        context: The text. Passages end where documents do, so those count as well as the text.
+        context: The text. Its document boundaries are part of the key, because passages end there.
         engine: The engine's name.
     """
     spans = array("Q")
@@ -41,12 +41,12 @@ def place(context: RankedText, engine: str) -> Path:
 
 
 def opened(folder: Path, index: RankIndex, length: int) -> array[int] | None:
-    """Open an index if it is there and whole, and give the bounds of its passages.
+    """Open an index if it exists and is intact, and return the bounds of its passages.
 
     Args:
-        folder: Where it would be.
+        folder: Its folder.
         index: The engine, which has it open afterwards.
-        length: Characters of the text.
+        length: Length of the text in characters.
     """
     try:
         about = json.loads((folder / _ABOUT).read_bytes())
@@ -67,13 +67,13 @@ def opened(folder: Path, index: RankIndex, length: int) -> array[int] | None:
 
 
 def build(folder: Path, index: RankIndex, passages: Iterable[str], bounds: array[int]) -> None:
-    """Make an index, put it in its place and open it.
+    """Build an index, move it into place and open it.
 
     Args:
-        folder: Its place.
+        folder: Its folder.
         index: The engine.
         passages: The texts.
-        bounds: Where they begin and end; filled while `passages` is read.
+        bounds: Their starts and ends, filled while `passages` is iterated.
     """
     _sweep(folder.parent)
     part = Path(tempfile.mkdtemp(prefix=_PART, dir=folder.parent))
@@ -85,7 +85,7 @@ def build(folder: Path, index: RankIndex, passages: Iterable[str], bounds: array
         write_private(part / _ABOUT, json.dumps(_about(part, index.name)).encode())
         try:
             part.rename(folder)
-        except OSError:  # another process was faster: its index is as good, if it is whole
+        except OSError:  # another process was faster; its index is just as good if it is intact
             if opened(folder, index, max(bounds, default=0)) is None:
                 remove(folder)
                 part.rename(folder)
@@ -98,17 +98,17 @@ def build(folder: Path, index: RankIndex, passages: Iterable[str], bounds: array
 
 
 def _about(folder: Path, engine: str) -> dict[str, object]:
-    """Return the description that an index must have: the engine and its files with their hashes."""
+    """Return the expected description of an index: the engine, and its files with their hashes."""
     files = {}
     for path in sorted(folder.iterdir()):
-        if path.name != _ABOUT and not path.name.startswith("."):  # an engine's locks come and go
+        if path.name != _ABOUT and not path.name.startswith("."):  # except an engine's lock files
             with path.open("rb") as file:
                 files[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return {"format": _FORMAT, "engine": engine, "files": files}
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what builds left behind that were killed."""
+    """Remove what killed builds left behind."""
     for part in folder.glob(f"{_PART}*"):
         try:
             if time.time() - part.stat().st_mtime > _PART_AGE_S:

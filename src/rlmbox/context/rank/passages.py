@@ -1,4 +1,4 @@
-"""A text as passages, and passages as words, for ranking."""
+"""Splitting of a text into passages, and of passages into words, for ranking."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _READ_CHARS = 1_000_000
 _LONG_WORD = 6
 _ROUNDING = 1e-9
 _WORD = re.compile(r"[^\W_]+")
-# Scripts that are written without spaces: each character is a word, and each two that are neighbours.
+# Scripts written without spaces: each character is a word, and so is each pair of neighbours.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff]+"
 )
 
-# Korean hangs its particles on to the word, so each two neighbours of a word count beside the word itself.
+# Korean attaches particles to words, so each pair of neighbours within a word counts beside the word itself.
 _HANGUL = re.compile("[\uac00-\ud7a3]{3,}")
 _KOREAN = re.compile("[\uac00-\ud7a3]{2,}")
 _PICTURE = re.compile("[\u2600-\u27bf\u2b50-\u2b55\U0001f000-\U0001faff]")
-_PICTURE_WORD = re.compile("pictured([0-9a-f]{4,5})")  # an engine's words are of letters and digits
+_PICTURE_WORD = re.compile("pictured([0-9a-f]{4,5})")  # emoji as a word, since engines index only letters and digits
 
 
 class Sliceable(Protocol):
@@ -38,12 +38,12 @@ class Sliceable(Protocol):
 
 
 def cut(text: str, begin: int, end: int) -> int:
-    """Return the end of the passage that begins at a place: after a paragraph, a line or a word, or just there.
+    """Return the end of the passage that begins at a position: after a paragraph, a line or a word if possible.
 
     Args:
         text: The text.
-        begin: Where the passage begins.
-        end: Where the text ends.
+        begin: Start of the passage.
+        end: End of the text.
     """
     last = begin + PASSAGE_CHARS
     if last >= end:
@@ -56,12 +56,12 @@ def cut(text: str, begin: int, end: int) -> int:
 
 
 def passages(text: Sliceable, spans: Iterable[tuple[int, int]], bounds: array[int]) -> Iterator[str]:
-    """Return the passages of a text, each of one document and about 2,000 characters long.
+    """Yield the passages of a text, each within one document and about 2,000 characters long.
 
     Args:
         text: The text.
-        spans: Where its documents begin and end, in order.
-        bounds: Takes where each passage begins and ends, one after the other.
+        spans: Start and end of its documents, in order.
+        bounds: Filled with start and end of each passage.
     """
     held, origin = "", 0
     for start, end in spans:
@@ -76,14 +76,14 @@ def passages(text: Sliceable, spans: Iterable[tuple[int, int]], bounds: array[in
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text in lower case, each once, in order."""
+    """Return the distinct words of a text in lower case, in order."""
     return list(dict.fromkeys(_WORD.findall(composed(spaced(text).lower()))))
 
 
 def spaced(text: str) -> str:
-    """Return a text in composed form, with spaces between the words of scripts that are written without any.
+    """Return a text in composed form, with spaces between the words of scripts written without any.
 
-    The parts of words that have others hung on to them are words as well, and so are emoji.
+    Parts of words with attached particles are words as well, and so are emoji.
     """
     if text.isascii():
         return text
@@ -92,7 +92,7 @@ def spaced(text: str) -> str:
 
 
 def pairs(text: str) -> list[str]:
-    """Return each two neighbours of the words that are not set apart by spaces, or have others hung on, and each emoji.
+    """Return each pair of neighbours in words of scripts without spaces or with attached particles, and each emoji.
 
     Args:
         text: The text.
@@ -117,28 +117,28 @@ def _apart(found: re.Match[str]) -> str:
 
 
 def best_window(text: str, wanted: Sequence[str], chars: int) -> tuple[int, int]:
-    """Return the part of a passage that has the most of some words, and of those the first.
+    """Return the part of a passage with the most of some words, the first one if several are equal.
 
     Args:
         text: The passage.
         wanted: The words, in lower case.
-        chars: How long the part is.
+        chars: Length of the part.
     """
     if len(text) <= chars:
         return 0, len(text)
     lowered = text.lower()
-    if len(lowered) != len(text):  # a few letters are longer in lower case, which would move all that follow
+    if len(lowered) != len(text):  # a few letters are longer in lower case, which would shift positions
         lowered = text
     lead = chars // 6
     begin = max(0, min(_densest(_places(lowered, wanted), chars - lead) - lead, len(text) - chars))
-    if begin:  # not in the middle of a word
+    if begin:  # do not begin inside a word
         gap = text.find(" ", begin, begin + lead)
         begin = gap + 1 if gap >= 0 else begin
     return begin, begin + chars
 
 
 def _places(text: str, wanted: Sequence[str]) -> list[tuple[int, int, int]]:
-    """Return the spans of words, each with its number; without their last letters, so that other endings count."""
+    """Return the spans of words, each with its number; the last letters are ignored, so that other endings match."""
     places: list[tuple[int, int, int]] = []
     for number, word in enumerate(wanted):
         stem, pattern, is_unspaced = _sought(word)
@@ -147,7 +147,7 @@ def _places(text: str, wanted: Sequence[str]) -> list[tuple[int, int, int]]:
             places += [(found.start(), found.start() + length, number) for found in pattern.finditer(text)]
             continue
         step = len(stem)
-        at = text.find(stem)  # several times faster than a pattern, which looks behind at each character
+        at = text.find(stem)  # several times faster than a pattern with a look-behind at each character
         while at >= 0:
             if is_unspaced or not at or not text[at - 1].isalnum():
                 places.append((at, at + length, number))
@@ -160,7 +160,7 @@ def _places(text: str, wanted: Sequence[str]) -> list[tuple[int, int, int]]:
 
 @lru_cache(maxsize=1024)
 def _sought(word: str) -> tuple[str, re.Pattern[str] | None, bool]:
-    """Return what is looked for of a word: its stem, a pattern where that has several forms, if it may be anywhere."""
+    """Return how to search for a word: its stem, a pattern for several forms, and whether it may be inside a word."""
     if picture := _PICTURE_WORD.fullmatch(word):
         return chr(int(picture[1], 16)), None, True
     stem = word if len(word) < _LONG_WORD else word[:-2]
@@ -171,7 +171,7 @@ def _sought(word: str) -> tuple[str, re.Pattern[str] | None, bool]:
 
 
 def _densest(places: Sequence[tuple[int, int, int]], chars: int) -> int:
-    """Return the start of the window that has the most; a word that is everywhere tells windows apart least."""
+    """Return the start of the window with the highest weight; words that occur everywhere weigh least."""
     often: dict[int, int] = {}
     for _, _, word in places:
         often[word] = often.get(word, 0) + 1

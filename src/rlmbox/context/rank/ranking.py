@@ -1,7 +1,7 @@
-"""Ranked search: which passages of a text are about some words, best first (BM25).
+"""Ranked search: the passages of a text most relevant to some words, best first (BM25).
 
-The index is made when first asked for, in a thread of its own, and kept in the cache under the text's SHA-256, so
-that the next run over the same text has it at once. What is found in the cache is believed only if it is whole.
+The index is built on first use, in a thread of its own, and cached under the text's SHA-256, so that the next run over
+the same text has it immediately. A cached index is used only if it is intact.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ WAIT_S = 60.0
 BUILD_S = 600.0
 MAX_BYTES = 4 * 1024**3
 
-# Made again faster than it would be read and checked, and a cache should not fill with trifles.
+# Quicker to build again than to read and verify, and not worth the space in the cache.
 _KEPT_BYTES = 4_000_000
-# An index takes about half of its text; without a folder for a cache it has to stay in memory.
+# An index is about half the size of its text; without a cache folder it has to stay in memory.
 _IN_MEMORY_BYTES = 200_000_000
 
 
@@ -45,7 +45,7 @@ class Ranked(TypedDict):
         score: The BM25 score; higher is better, and comparable within one query only.
         document: The name of its document.
         position: Position of the first character in the document's text.
-        snippet: The part of it, about 300 characters, that has the most of the words.
+        snippet: The part of it, about 300 characters, that contains the most of the words.
     """
 
     start: int
@@ -57,11 +57,11 @@ class Ranked(TypedDict):
 
 
 class _RankingStopped(Exception):
-    """The building was ended from outside."""
+    """The build was cancelled."""
 
 
 class Ranking:
-    """The passages of one context, ranked. Any thread may use it."""
+    """Ranks the passages of one context. Thread-safe."""
 
     def __init__(
         self,
@@ -75,9 +75,9 @@ class Ranking:
 
         Args:
             context: The text.
-            engine: Makes the engine; by default tantivy where the extra is installed, else SQLite.
-            build_s: Seconds that making the index may take.
-            kept_bytes: Texts shorter than this are indexed in memory and not kept.
+            engine: Creates the engine; by default tantivy if the extra is installed, otherwise SQLite.
+            build_s: Time limit for building the index, in seconds.
+            kept_bytes: Texts shorter than this are indexed in memory and not cached.
         """
         self._context = context
         self._engine = engine or default_engine
@@ -87,16 +87,16 @@ class Ranking:
         self._building: _Building | None = None
 
     def rank(self, query: str, k: int = 10, *, wait_s: float = WAIT_S) -> list[Ranked]:
-        """Return the passages that have the most of the rarest words of a query, best first.
+        """Return the passages with the most of the rarest words of a query, best first.
 
         Args:
-            query: Words, or a question; upper and lower case and English endings do not matter.
-            k: Most passages that are wanted, at most 100.
-            wait_s: Seconds to wait for an index that is being made.
+            query: Words, or a question; case and English endings are ignored.
+            k: Maximum number of passages, at most 100.
+            wait_s: Seconds to wait for an index that is being built.
 
         Raises:
             ValueError: The query has no words or is too long, `k` is out of range, the text is too long to be
-                indexed, or the index is not made in time.
+                indexed, or the index is not ready in time.
             ContextError: The text cannot be read.
         """
         wanted = _wanted(query, k)
@@ -110,14 +110,14 @@ class Ranking:
         raise AssertionError("not reached")
 
     def cancel(self) -> None:
-        """End the making of the index, if it goes on; the next query begins anew."""
+        """Cancel the build of the index, if any; the next query starts a new one."""
         with self._lock:
             if self._building is not None and not self._building.done:
                 self._building.stop()
                 self._building = None
 
     def _index(self, fresh: bool) -> _Building:
-        """Return the index that is made or being made; or a new one, if that is broken."""
+        """Return the index, ready or being built; a new one if `fresh`, because it is broken."""
         with self._lock:
             if self._building is None or self._building.failed or (fresh and self._building.done):
                 self._building = _Building(self._context, self._engine(), self._build_s, self._kept, fresh)
@@ -145,7 +145,7 @@ class Ranking:
 
 
 class _Building:
-    """An index that is being opened or made, in a thread of its own, for whoever waits."""
+    """An index being opened or built in its own thread."""
 
     def __init__(self, context: RankedText, index: RankIndex, build_s: float, kept: bool, fresh: bool) -> None:
         self._context = context
@@ -193,7 +193,7 @@ class _Building:
                 f"making the index for ranking was stopped after {100 * self._reached // self._context.length} % of the"
                 f" text, at its limit of {self._build_s:g} s: use ctx.search"
             )
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised in the waiting threads
             self._error = error
         finally:
             self._finished.set()
@@ -215,7 +215,7 @@ class _Building:
         cache.build(folder, self._index, self._passages(), self._bounds)
 
     def _folder(self) -> Path | None:
-        """Return the folder of the index, which need not exist; None where it stays in memory."""
+        """Return the folder of the index, which may not exist yet; None if it stays in memory."""
         if not self._kept:
             return None
         try:
@@ -248,7 +248,7 @@ def _wanted(query: str, k: int) -> list[str]:
 
 
 def default_engine() -> RankIndex:
-    """Return tantivy where the extra is installed, and SQLite's FTS5 elsewhere."""
+    """Return tantivy if the extra is installed, otherwise SQLite's FTS5."""
     if find_spec("tantivy") is not None:
         from rlmbox.context.rank.tantivy_engine import TantivyIndex
 

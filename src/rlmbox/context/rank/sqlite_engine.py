@@ -15,10 +15,10 @@ _TABLE = (
     "(text, content='', tokenize='porter unicode61 remove_diacritics 2')"  # contentless: the text is not stored again
 )
 _FAST = "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA page_size=16384; PRAGMA locking_mode=EXCLUSIVE;"
-_HASH_BYTES = 32 * 1024 * 1024  # doubles the speed of building; 1 MB is what it takes by itself
-# Scoring a passage takes a microsecond or two, and 20 ms are what a query may.
+_HASH_BYTES = 32 * 1024 * 1024  # doubles the speed of building, compared with the default of 1 MB
+# Scoring a passage takes a microsecond or two, and a query may take 20 ms.
 _SCORED = 4_500
-# To know how rare a word is costs as much as scoring thousands, and of frequent words it tells little.
+# Finding how rare a word is costs as much as scoring thousands of passages, and for frequent words gains little.
 _FREQUENT = 3
 _BEST = (
     "SELECT row, score FROM"
@@ -29,7 +29,7 @@ _MAX_COUNTS = 10_000
 
 
 class SqliteIndex:
-    """The index in one SQLite file, which every Python has."""
+    """An index in one SQLite file, available in every Python."""
 
     name = "sqlite-2"
 
@@ -39,7 +39,7 @@ class SqliteIndex:
         self._counts: dict[str, int] = {}
 
     def build(self, folder: Path | None, passages: Iterable[str]) -> None:
-        """Make the index; see `RankIndex`."""
+        """Build the index; see `RankIndex`."""
         connection = sqlite3.connect(
             ":memory:" if folder is None else folder / _FILE, isolation_level=None, check_same_thread=False
         )
@@ -60,7 +60,7 @@ class SqliteIndex:
             connection.close()
 
     def open(self, folder: Path) -> None:
-        """Open an index that was built; see `RankIndex`."""
+        """Open an existing index; see `RankIndex`."""
         place = (folder / _FILE).as_uri() + "?mode=ro&immutable=1"
         connection = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
         try:
@@ -72,12 +72,12 @@ class SqliteIndex:
         self._keep(connection)
 
     def _keep(self, connection: sqlite3.Connection) -> None:
-        # An index ends with its context; from Python 3.13 on, a connection that is only forgotten is warned of.
+        # Closed with its context; from Python 3.13 on, a connection that is merely dropped causes a warning.
         weakref.finalize(self, connection.close)
         self._connection = connection
 
     def query(self, words: Sequence[str], k: int, passages: int) -> list[tuple[int, float]]:
-        """Ranks; see `RankIndex`."""
+        """Rank passages; see `RankIndex`."""
         if self._connection is None:
             raise ValueError("the index is not open")
         with self._lock:
@@ -87,11 +87,11 @@ class SqliteIndex:
             return [(int(row), float(score)) for row, score in self._connection.execute(_BEST, (match, _SCORED, k))]
 
     def _match(self, words: Sequence[str], passages: int) -> str:
-        """Write the query so that few enough passages are scored.
+        """Write the query so that a limited number of passages are scored.
 
-        The rarest words say which passages are scored, and the rarest of the others only add to their scores. Where
-        all words are frequent, a passage must have the rarest of them, if any has; of too many passages, the first
-        in the text are scored.
+        The rarest words select the passages to score, and the rarest of the others only add to their scores. If all
+        words are frequent, a passage must have the rarest of them; if there are still too many, the first ones in the
+        text are scored.
         """
         counted = sorted((count, word) for word in words if (count := self._count(_quoted(word))))
         rare, frequent, total = [], [], 0
@@ -110,7 +110,7 @@ class SqliteIndex:
         return together if every and self._count(together) else " OR ".join(every)
 
     def _count(self, match: str) -> int:
-        assert self._connection is not None  # noqa: S101 - for the type checker: `query` has looked
+        assert self._connection is not None  # noqa: S101 - for the type checker: `query` has checked
         if match not in self._counts:
             if len(self._counts) >= _MAX_COUNTS:
                 self._counts.clear()
@@ -120,7 +120,7 @@ class SqliteIndex:
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    # A view or trigger of somebody else's would run with the query.
+    # A view or trigger in a planted file would run with the query.
     tables = {row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE name = 'passages'")}
     others = connection.execute("SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')").fetchone()
     if tables != {_TABLE} or others[0]:
@@ -128,7 +128,7 @@ def _check(connection: sqlite3.Connection) -> None:
 
 
 def _quoted(word: str) -> str:
-    # In quotes nothing is an operator; words have no quotes, and here is no reason to rely on that.
+    # Quoted, so that nothing is an operator; words should contain no quotes, but that is not relied on.
     return '"' + word.replace('"', '""') + '"'
 
 

@@ -1,4 +1,4 @@
-"""BM25 by tantivy: the extra `tantivy`."""
+"""BM25 by tantivy, with the extra `tantivy`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_TOKEN = 100
 
 
 class TantivyIndex:
-    """The index as tantivy keeps it, in a folder."""
+    """An index in a folder, in tantivy's format."""
 
     name = "tantivy-2"
 
@@ -23,12 +23,12 @@ class TantivyIndex:
         self._analyzer = analyzer()
 
     def build(self, folder: Path | None, passages: Iterable[str]) -> None:
-        """Make the index; see `RankIndex`."""
+        """Build the index; see `RankIndex`."""
         import tantivy
 
         index = tantivy.Index(self._schema, path=None if folder is None else str(folder))
         index.register_tokenizer(ANALYZER, self._analyzer)
-        # One thread gives passages of equal score the same order every time, and leaves a core to others.
+        # With a single thread, passages of equal score keep their order, and other cores stay free.
         writer = index.writer(_WRITER_BYTES, 1)
         try:
             for number, text in enumerate(passages):
@@ -43,7 +43,7 @@ class TantivyIndex:
             self._searcher = index.searcher()
 
     def open(self, folder: Path) -> None:
-        """Open an index that was built; see `RankIndex`."""
+        """Open an existing index; see `RankIndex`."""
         import tantivy
 
         with no_panic():
@@ -54,12 +54,12 @@ class TantivyIndex:
             self._searcher = index.searcher()
 
     def query(self, words: Sequence[str], k: int, passages: int) -> list[tuple[int, float]]:
-        """Ranks; see `RankIndex`."""
+        """Rank passages; see `RankIndex`."""
         import tantivy
 
         if self._searcher is None:
             raise ValueError("the index is not open")
-        # Built of terms, not parsed: no word is an operator.
+        # Built from terms, not parsed, so that no word is an operator.
         tokens = dict.fromkeys(token for word in words for token in self._analyzer.analyze(word))
         terms = [tantivy.Query.term_query(self._schema, "text", token, "freq") for token in tokens]
         if not terms:
@@ -72,7 +72,7 @@ class TantivyIndex:
 
 @contextmanager
 def no_panic() -> Iterator[None]:
-    """Make an error of what Rust calls a panic, which is no `Exception` and would end more than the query."""
+    """Convert a Rust panic, which is not an `Exception`, to an error, so that it ends only the query."""
     try:
         yield
     except BaseException as error:
@@ -91,7 +91,7 @@ def _schema() -> Any:
 
 
 def analyzer() -> Any:
-    """Return the tokenizer: lower case, without accents, English stems."""
+    """Return the tokenizer: lower case, accents removed, English stemming."""
     import tantivy
 
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())

@@ -1,4 +1,4 @@
-"""The shape of JSON: its keys and kinds at every level, and no value."""
+"""The shape of JSON: its keys and types at every level, without values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NotJson(Exception):
 
 
 class Shape:
-    """The values seen at one place: their kinds, the keys of objects, the items of arrays."""
+    """The values seen at one place: their types, the keys of objects, the items of arrays."""
 
     __slots__ = ("arrays", "items", "keys", "kinds", "longest", "more_keys")
 
@@ -31,10 +31,10 @@ class Shape:
         self.more_keys = False
 
     def described(self, depth: int = 0) -> object:
-        """Return it as JSON: a word for plain values, a dictionary for objects and arrays.
+        """Return the shape as JSON: a word for scalars, a dictionary for objects and arrays.
 
-        A dictionary has `type` (`object`, `array`, or several kinds joined by `or`); of objects `keys`, and
-        `more_keys` where there are more than are told; of arrays `items` and `length`, or `longest` of several.
+        A dictionary has `type` (`object`, `array`, or several types joined by `or`); for objects `keys`, and
+        `more_keys` if some were left out; for arrays `items` and `length`, or `longest` for several.
         """
         kinds = " or ".join(sorted(self.kinds)) or "nothing"
         if depth >= MAX_DEPTH or not self.kinds & {"object", "array"}:
@@ -51,18 +51,18 @@ class Shape:
 
 
 class JsonShape:
-    """The shape that several values have in common.
+    """The common shape of several values.
 
     Attributes:
-        shape: What is known so far.
-        complete: False once the time was up before a value had been looked through.
+        shape: The shape so far.
+        complete: False if time ran out before all values had been examined.
     """
 
     def __init__(self, *, timeout_s: float) -> None:
-        """Start with nothing.
+        """Start without values.
 
         Args:
-            timeout_s: Seconds after which values are not looked through any further.
+            timeout_s: Seconds after which no further values are examined.
         """
         self.shape = Shape()
         self.complete = True
@@ -71,7 +71,7 @@ class JsonShape:
         self._seen = 0
 
     def add(self, value: object) -> None:
-        """Add a value; the outermost levels first, so that what time leaves out is what lies deepest."""
+        """Add a value level by level, so that a timeout leaves out the deepest levels."""
         self.shape.kinds.add(kind_of(value))
         level: list[tuple[object, Shape]] = [(value, self.shape)]
         for depth in range(MAX_DEPTH + 1):
@@ -106,7 +106,7 @@ class JsonShape:
 
 
 def kind_of(value: object) -> str:
-    """Return the name that JSON has for the kind of a value."""
+    """Return JSON's name for the type of a value."""
     if isinstance(value, bool):
         return "boolean"
     kinds = {str: "string", int: "number", float: "number", list: "array", dict: "object"}
@@ -118,10 +118,10 @@ def parsed(text: str, *, is_cut: bool = False) -> object:
 
     Args:
         text: The text.
-        is_cut: Whether it is only the beginning of one: what was open at its end is closed.
+        is_cut: Whether it is only the beginning of a document; open brackets and strings are then closed.
 
     Raises:
-        NotJson: It is not JSON; says why and where.
+        NotJson: It is not JSON; the message says why and where.
     """
     import pydantic_core
 
@@ -131,7 +131,7 @@ def parsed(text: str, *, is_cut: bool = False) -> object:
         reason = str(error)
     if is_cut or "recursion" in reason or not _may_be_json(reason):
         raise NotJson(reason.replace("recursion limit exceeded", "it is nested too deeply"))
-    try:  # a number of thousands of digits, or half of a surrogate pair, which Python takes
+    try:  # a number of thousands of digits, or a lone surrogate, which Python accepts
         return json.loads(text, parse_int=len, strict=False)
     except (ValueError, RecursionError):
         raise NotJson(reason) from None
@@ -142,7 +142,7 @@ def _may_be_json(reason: str) -> bool:
 
 
 def values(text: str) -> list[object]:
-    """Parse several values that stand one after the other.
+    """Parse several consecutive values.
 
     Raises:
         NotJson: They are not JSON.

@@ -1,4 +1,4 @@
-"""The structure that lines have: headings of Markdown, time stamps of logs, definitions of source code."""
+"""Structure found in lines: Markdown headings, timestamps of logs, definitions of source code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_FIELDS = 50
 _SAMPLE_LINES = 50
 _TIMEOUT_S = 5.0
 
-# These see single lines that are cut to 200 characters, and cannot backtrack far.
+# Applied to single lines cut to 200 characters, and unable to backtrack far.
 _TIMESTAMPS = {
     "ISO 8601": re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d"),
     "slashed date": re.compile(r"\[?\d{1,4}/\d{1,2}/\d{1,4}[ T]\d\d:\d\d"),
@@ -30,7 +30,7 @@ _LEVEL = re.compile(r"\b(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|F
 _FIELD = re.compile(r"(?<![\w.-])([A-Za-z_][\w.-]{0,40})=(?=[^\s=])")
 _CODE = re.compile(r"(?:import|from|def|class|function|const|#include|package|use|fn|var|let)\b")
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.{0,190})")
-# A title that the next line underlines.
+# A title underlined by the next line.
 _UNDERLINED = re.compile(r"([^\s#>|`~=*+-].{0,199})\n {0,3}(=+|-{2,})[ \t]*\r?\Z")
 _HEADING_OR_FENCE = (
     r"(?m)^(?: {0,3}(?:```|~~~)| {0,3}#{1,6}[ \t]+\S[^\n]{0,200}"
@@ -76,7 +76,7 @@ _DEFINED = re.compile(
 
 
 def whole_lines(sample: str, complete: bool) -> list[str]:
-    """Return the lines of the beginning of a text, without the last if it may go on."""
+    """Return the lines of the beginning of a text, without the last one if it may be incomplete."""
     ends_with_cr = "\n" not in sample and sample.count("\r") > 1  # as on old Macintoshes
     lines = sample.split("\r" if ends_with_cr else "\n")
     return [line.removesuffix("\r") for line in (lines if complete or len(lines) == 1 else lines[:-1])]
@@ -89,7 +89,7 @@ def sample_lines(store: TextStore) -> list[str]:
 
 
 def is_markdown(lines: Sequence[str]) -> bool:
-    """Return whether lines have several headings, and nothing of a program."""
+    """Return whether lines have several headings, and nothing that looks like a program."""
     headings = sum(1 for line in lines if _HEADING.match(line[:LINE_CHARS]))
     pairs = (f"{line[:LINE_CHARS]}\n{below[:LINE_CHARS]}" for line, below in pairwise(lines) if below[:1] in ("=", "-"))
     headings += sum(1 for pair in pairs if _UNDERLINED.fullmatch(pair))
@@ -97,7 +97,7 @@ def is_markdown(lines: Sequence[str]) -> bool:
 
 
 def markdown_schema(store: TextStore) -> dict[str, object]:
-    """Return the headings outside of fenced code: level, title and line, from 1."""
+    """Return the headings outside fenced code: level, title and line, from 1."""
     headings: list[dict[str, object]] = []
     more = False
     try:
@@ -109,7 +109,7 @@ def markdown_schema(store: TextStore) -> dict[str, object]:
                 headings.append({"level": len(found[1]), "title": found[2].strip(" #\r"), "line": line})
             elif found := _UNDERLINED.match(text):
                 headings.append({"level": 1 if "=" in found[2] else 2, "title": found[1].strip(), "line": line})
-    except ValueError:  # out of time: what was found until then is still right
+    except ValueError:  # time is up: what was found so far is still right
         more = True
     return {"headings": headings, "more_headings": more}
 
@@ -122,7 +122,7 @@ def _headings(store: TextStore) -> Iterator[tuple[int, str]]:
     for number, (begin, end) in enumerate(spans):
         if number >= _MAX_MARKS:
             raise ValueError("too many marks")
-        if begin < behind:  # what stands before the text, about it
+        if begin < behind:  # front matter
             continue
         text = store.decode(begin, end)
         mark = text.strip()[:3]
@@ -133,7 +133,7 @@ def _headings(store: TextStore) -> Iterator[tuple[int, str]]:
 
 
 def timestamp(lines: Sequence[str]) -> str | None:
-    """Return the name of the kind of time stamp that most lines begin with, or None."""
+    """Return the name of the timestamp format with which most lines begin, or None."""
     filled = [line[:LINE_CHARS] for line in lines if line.strip()][:_SAMPLE_LINES]
     for name, pattern in _TIMESTAMPS.items():
         if len(filled) > 1 and sum(1 for line in filled if pattern.match(line)) * 2 > len(filled):
@@ -142,7 +142,7 @@ def timestamp(lines: Sequence[str]) -> str | None:
 
 
 def log_schema(store: TextStore) -> dict[str, object]:
-    """Return the time stamps' kind, the levels, and the names in `name=value` that come again, of the first lines."""
+    """Return the timestamp format, the levels, and the recurring names in `name=value`, in the first lines."""
     lines = [line[:LINE_CHARS] for line in sample_lines(store)]
     levels = {found[0] for line in lines if (found := _LEVEL.search(line))}
     counts: dict[str, int] = {}
@@ -155,7 +155,7 @@ def log_schema(store: TextStore) -> dict[str, object]:
 
 
 def code_schema(store: TextStore) -> dict[str, object]:
-    """Return the definitions in source code, as far as a line tells: kind, name and line, from 1."""
+    """Return the definitions in source code that are visible in single lines: kind, name and line, from 1."""
     found: list[dict[str, object]] = []
     more = False
     try:

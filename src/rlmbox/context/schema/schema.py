@@ -1,6 +1,6 @@
 """The structure of a text, without its data: columns, keys, elements, headings, kinds of lines, kinds of files.
 
-Everything is bounded, in time and in what it gives, and says so where it was cut.
+Everything is limited in time and size, and marked where it was cut.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_NAME_CHARS = 100
 _MAX_SUFFIXES = 50
 _HEAD_CHARS = 4096
 _PIECE_CHARS = 256 * 1024
-# Parsing so much takes a tenth of a second or two, and 100 MB of memory.
+# Parsing this much takes a tenth of a second or two, and 100 MB of memory.
 _JSON_CHARS = 8 * 1024 * 1024
 _MAX_ROWS = 5_000
 _TIMEOUT_S = 3.0
@@ -43,7 +43,7 @@ _SUFFIX_KINDS = {
     ".ndjson": "jsonl",
     ".md": "markdown",
     ".markdown": "markdown",
-    # What was made of them: see `converting`.
+    # Formats of converted documents; see `converting`.
     **dict.fromkeys((".docx", ".odt", ".epub", ".pptx", ".odp", ".ipynb"), "markdown"),
     ".htm": "html",
     ".html": "html",
@@ -57,14 +57,14 @@ def schema_kind(store: TextStore, name: str) -> str:
 
     Args:
         store: The text.
-        name: The document's name, whose ending counts.
+        name: The document's name; its extension matters.
 
     Returns:
         `csv`, `tsv`, `table`, `json`, `jsonl`, `markdown`, `html`, `xml`, `log`, `code` or `text`.
     """
     sample, suffix = store.slice(0, SAMPLE_CHARS), suffix_of(name)
     if kind := _SUFFIX_KINDS.get(suffix):
-        # A page that was converted is Markdown.
+        # A converted page is Markdown.
         return "markdown" if kind == "html" and not sample.lstrip().startswith("<") else kind
     lines = whole_lines(sample, len(sample) == store.length)
     if kind := _marked_kind(sample) or ("jsonl" if _is_json_lines(lines) else ""):
@@ -93,7 +93,7 @@ def text_schema(store: TextStore, name: str) -> dict[str, object]:
 
     Args:
         store: The text.
-        name: The document's name, whose ending counts.
+        name: The document's name; its extension matters.
     """
     kind = schema_kind(store, name)
     describe = {
@@ -112,7 +112,7 @@ def text_schema(store: TextStore, name: str) -> dict[str, object]:
 
 
 def tree_schema(documents: Documents, kind: str) -> dict[str, object]:
-    """Describe a collection: how many documents of which kind, in which folders, and how long.
+    """Describe a collection: the number of documents by kind and folder, and their lengths.
 
     Args:
         documents: The documents.
@@ -142,7 +142,7 @@ def tree_schema(documents: Documents, kind: str) -> dict[str, object]:
 
 
 def _folders(names: Sequence[str]) -> dict[str, int]:
-    """Count the documents of each folder at the top; where there is one folder only, of those in it."""
+    """Count the documents of each top-level folder; if there is only one, of the folders inside it."""
     prefix = ""
     while True:
         counts: dict[str, int] = {}
@@ -170,7 +170,7 @@ def _looks_like_json(sample: str) -> bool:
 
 
 def _parses_as_json_start(head: str) -> bool:
-    # A log may begin with `[2024` and prose with `[note]`: the first item must be a JSON value that ends properly.
+    # A log may begin with `[2024` and prose with `[note]`: the first item must be a complete JSON value.
     body = head[1:].lstrip()
     if body[:1] in ("{", "[", "]"):
         return True

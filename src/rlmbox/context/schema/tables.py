@@ -1,4 +1,4 @@
-"""The columns of a table: names, kinds and how many rows, and no cell."""
+"""The columns of a table: names, types and the number of rows, without cells."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _MAX_COLUMNS = 100
 _MAX_NAME_CHARS = 100
 _MAX_COUNTED_BYTES = 16 * 1024 * 1024
 _SAMPLE_ROWS = 50
-# Prose has commas too: what is not called a table must have some rows, and short cells.
+# Prose has commas, too: without a table's extension there must be several rows, with short cells.
 _MIN_ROWS = 3
 _MAX_MEAN_CELL = 60
 _MAX_PREAMBLE = 20
-_LONG_CELL = 10_000  # most likely a quote that is not closed
+_LONG_CELL = 10_000  # most likely an unclosed quote
 _DELIMITERS = (",", "\t", ";", "|")
 _DECLARED = re.compile(r"sep=(.)\s*", re.IGNORECASE)
-# These see single cells that are cut to 200 characters, and cannot backtrack far.
+# Applied to single cells cut to 200 characters, and unable to backtrack far.
 _AMOUNT = r"(?:\d{1,3}(?P<group>[.,' \u00a0\u202f])\d{3}(?:(?P=group)\d{3}){0,12}|\d{1,40})(?:[.,]\d{1,40})?"
 _NUMBER = re.compile(
     rf"(?:[-+]?[$€£¥]?\s?{_AMOUNT}|\({_AMOUNT.replace('group', 'again')}\))(?:[eE][-+]?\d{{1,4}})?\s?[%€$£¥]?"
 )
-_CODE = re.compile(r"0\d+")  # a number does not begin with 0: a postal code, or an account, does
+_CODE = re.compile(r"0\d+")  # a leading 0 means a code, such as a postal code, and not a number
 _TIME = r"(?:[T ]\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:\s?[AaPp][Mm])?(?:Z|\s?[+-]\d\d:?\d\d)?)?"
 _DATE = re.compile(
     rf"\d{{4}}([-/.])\d{{1,2}}\1\d{{1,2}}{_TIME}|\d{{1,2}}([-/.])\d{{1,2}}\2(?:\d{{4}}|\d\d){_TIME}"
@@ -42,10 +42,10 @@ class _Layout:
     """The layout of a table.
 
     Attributes:
-        delimiter: What separates its columns.
-        rows: Its first rows, from the one with the names on.
-        preamble: How many rows, titles for one, stand above.
-        fitting: How many of the rows have as many columns as most.
+        delimiter: The separator of its columns.
+        rows: Its first rows, from the header on.
+        preamble: Number of rows above, such as titles.
+        fitting: Number of rows with the most common number of columns.
     """
 
     delimiter: str
@@ -55,7 +55,7 @@ class _Layout:
 
 
 def delimiter_of(lines: Sequence[str]) -> str | None:
-    """Find what separates columns: every sampled row must have the same number of them, two or more."""
+    """Find the delimiter of columns: every sampled row must have the same number of them, two or more."""
     for delimiter in _DELIMITERS:
         rows = _rows(lines, delimiter)
         widths = {len(row) for row in rows}
@@ -83,11 +83,11 @@ def _rows(lines: Iterable[str], delimiter: str) -> list[list[str]]:
 
 
 def table_schema(store: TextStore) -> dict[str, object]:
-    """Return the columns with their kinds, as the first rows have them, and the number of rows.
+    """Return the columns with their types, judged by the first rows, and the number of rows.
 
-    The keys are `delimiter`, `header` (whether a row has the columns' names), `columns` (of each its `name` and its
+    The keys are `delimiter`, `header` (whether a row has the columns' names), `columns` (for each its `name` and
     `type`: `number`, `date`, `text`, `empty`, or several joined by `or`), `column_count`, `sampled_rows`, `rows`,
-    `rows_exact`, and where there is such: `preamble_rows` above the names, `duplicate_names`, `ragged_rows`.
+    `rows_exact`, and, if any, `preamble_rows` above the names, `duplicate_names`, `ragged_rows`.
     """
     lines = sample_lines(store)
     declared = _DECLARED.fullmatch(lines[0]) if lines else None
@@ -123,7 +123,7 @@ def table_schema(store: TextStore) -> dict[str, object]:
 
 
 def _layout(lines: Sequence[str], delimiters: Sequence[str]) -> _Layout:
-    """Find the delimiter with which the most rows have the same number of columns, and where they begin."""
+    """Find the delimiter for which the most rows have the same number of columns, and the table's first row."""
     best = _Layout(delimiters[0], [], 0, 0)
     quality = (-1.0, -1)
     for delimiter in delimiters:
@@ -139,7 +139,7 @@ def _layout(lines: Sequence[str], delimiters: Sequence[str]) -> _Layout:
 
 
 def _start(rows: Sequence[Sequence[str]], width: int) -> int:
-    """Return the row with which the table begins, below titles that have fewer columns."""
+    """Return the index of the table's first row, below titles with fewer columns."""
     for number, row in enumerate(rows[:_MAX_PREAMBLE]):
         filled = sum(1 for cell in row if cell.strip())
         if len(row) == width and (filled > 1 or width == 1):
@@ -152,7 +152,7 @@ def _is_header(row: Sequence[str]) -> bool:
     filled = [cell for cell in cells if cell]
     years = sum(1 for cell in filled if _YEAR.fullmatch(cell))
     plain = all(len(cell) <= _MAX_NAME_CHARS and (not _is_value(cell) or _YEAR.fullmatch(cell)) for cell in filled)
-    # One column may lack its name, as an index does.
+    # One column may have no name, as an index does.
     return plain and len(filled) > years and len(filled) >= max(1, len(cells) - 1)
 
 
@@ -172,7 +172,7 @@ def _cell_type(cell: str) -> str:
 
 
 def _row_count(store: TextStore, delimiter: str) -> tuple[int, bool]:
-    """Count rows, and tell whether the count is certain: not in a long text, nor in one that is broken."""
+    """Count rows; also return whether the count is exact, which it is not in a long or broken text."""
     if store.size_bytes > _MAX_COUNTED_BYTES:
         return store.line_count, False
     text = store.slice(None, None)

@@ -1,4 +1,4 @@
-"""The elements of XML of any length: paths, attributes and counts, and no text."""
+"""The elements of XML of any length: paths, attributes and counts, without text."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class _Stop(Exception):
 
 
 class XmlElements:
-    """Read XML with expat, which never fetches anything; declared entities are refused, so none can swell.
+    """Parses XML with expat, which never fetches anything; entity declarations are refused because they could expand.
 
     Attributes:
-        note: Why the reading ended before the end; empty if it did not.
+        note: Why the parsing ended early; empty if it did not.
     """
 
     def __init__(self, *, timeout_s: float) -> None:
-        """Begins.
+        """Create a parser.
 
         Args:
-            timeout_s: Seconds after which reading stops, with what was found until then.
+            timeout_s: Seconds after which parsing stops; elements found until then are kept.
         """
         self.note = ""
         self._deadline = time.monotonic() + timeout_s
@@ -40,7 +40,7 @@ class XmlElements:
         self._more = False
 
     def read(self, pieces: Iterable[str]) -> None:
-        """Read the text."""
+        """Parse the text."""
         parser = expat.ParserCreate("utf-8")
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -49,7 +49,7 @@ class XmlElements:
         first = True
         try:
             for piece in pieces:
-                # What the declaration says of the encoding was true of the file, not of this text.
+                # The declared encoding was that of the file, not of this text.
                 parser.Parse(_DECLARATION.sub("", piece, count=1) if first else piece, False)
                 first = False
                 if time.monotonic() > self._deadline:
@@ -62,7 +62,7 @@ class XmlElements:
             self.note = str(stop)
 
     def described(self) -> dict[str, object]:
-        """Return the elements in the order in which they first occur."""
+        """Return the elements in the order of their first occurrence."""
         told: dict[str, object] = {"elements": [element.described(path) for path, element in self._found.items()]}
         if self._more:
             told["more_elements"] = True

@@ -1,4 +1,4 @@
-"""Characters as `re` sees them, spelled for RE2."""
+"""Characters as matched by `re`, in RE2's syntax."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def kind_of(char: str) -> CharacterKind:
 
 
 def quoted(char: str) -> str:
-    """Return a literal character, in or outside of brackets."""
+    """Return a literal character, quoted for use inside or outside brackets."""
     return char if not char.isascii() or char.isalnum() else f"\\x{{{ord(char):x}}}"
 
 
@@ -33,11 +33,11 @@ def _other_class() -> str:
 
 
 def unicode_class(shorthand: str, *, inside: bool) -> str:
-    r"""Return `\d`, `\s`, `\w` or their opposites as they are written between brackets.
+    r"""Return `\d`, `\s`, `\w` or their opposites as written inside brackets.
 
     Args:
         shorthand: The letter.
-        inside: Whether other things stand in the same brackets, so that they cannot be negated as a whole.
+        inside: Whether it is part of a larger class, so that the class cannot be negated instead.
     """
     if shorthand == "W":
         return _other_class() if inside else r"^\p{L}\p{N}_"
@@ -46,38 +46,38 @@ def unicode_class(shorthand: str, *, inside: bool) -> str:
 
 
 def range_kind(low: str, high: str) -> CharacterKind:
-    """Return the kind that the characters of a range have in common."""
+    """Return the common kind of the characters in a range."""
     if ord(high) - ord(low) > _MAX_RANGE_LOOKED_AT:
         return "any"
     return merged(kind_of(chr(code)) for code in range(ord(low), ord(high) + 1))
 
 
 def class_kind(negated: bool, items: Iterable[str], kinds: Iterable[CharacterKind]) -> CharacterKind:
-    """Return the kind that the characters of a class have in common.
+    """Return the common kind of the characters in a class.
 
     Args:
         negated: Whether it begins with `^`.
-        items: What stands between the brackets.
-        kinds: What the items are.
+        items: The items between the brackets.
+        kinds: The kinds of the items.
     """
     if not negated:
         return merged(kinds)
     found = set(items)
     if found & {r"\w", unicode_class("w", inside=True)}:
         return "other"
-    # Comparing only long items keeps the class of `\W`, which takes a while to make, for patterns that have it.
+    # Only long items are compared, so that the class of `\W`, which is slow to build, is built only if needed.
     not_word = any(item == r"\W" or (len(item) > _LONG_CHARS and item == _other_class()) for item in found)
     return "word" if not_word else "any"
 
 
 def merged(kinds: Iterable[CharacterKind]) -> CharacterKind:
-    """Return the kind that all have, or `any`."""
+    """Return the common kind, or `any`."""
     found = set(kinds)
     return found.pop() if len(found) == 1 else "any"
 
 
 def code_point(digits: str, base: int) -> str | None:
-    """Return the character of a number, or None if there is none."""
+    """Return the character of a code point, or None if there is none."""
     try:
         return chr(int(digits, base)) if digits.isalnum() else None
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Sets of characters as ranges of code points, with those that `re` has a letter for."""
+"""Sets of characters as ranges of code points, including those with a shorthand in `re`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CodeRanges = tuple[tuple[int, int], ...]
 """Ranges in ascending order, each with its first and its last code point, none of which touch."""
 
 LAST = 0x10FFFF
-# The planes above hold no letters, digits or numbers: Unicode keeps them for variation selectors and private use.
+# The planes above have no letters, digits or numbers: they are for variation selectors and private use.
 _LAST_WITH_WORDS = 0x3FFFF
 SPACES: CodeRanges = (
     (0x09, 0x0D),
@@ -44,7 +44,7 @@ def digit() -> CodeRanges:
 
 
 def joined(ranges: Iterable[tuple[int, int]]) -> CodeRanges:
-    """Return ranges in order, with those joined that touch."""
+    """Return ranges in order, merging adjacent and overlapping ones."""
     found: list[tuple[int, int]] = []
     for low, high in sorted(ranges):
         if found and low <= found[-1][1] + 1:
@@ -55,13 +55,13 @@ def joined(ranges: Iterable[tuple[int, int]]) -> CodeRanges:
 
 
 def complement(ranges: CodeRanges) -> CodeRanges:
-    """Return the code points that are in none of some ordered ranges."""
+    """Return the code points in none of some ordered ranges."""
     edges = [(-1, -1), *ranges, (LAST + 1, LAST + 1)]
     return tuple((a[1] + 1, b[0] - 1) for a, b in pairwise(edges) if a[1] + 1 <= b[0] - 1)
 
 
 def intersection(a: CodeRanges, b: CodeRanges) -> CodeRanges:
-    """Return the code points that are in both of two ordered sets of ranges."""
+    """Return the code points in both of two ordered sets of ranges."""
     found = []
     i = j = 0
     while i < len(a) and j < len(b):
@@ -76,5 +76,5 @@ def intersection(a: CodeRanges, b: CodeRanges) -> CodeRanges:
 
 
 def between_brackets(ranges: CodeRanges) -> str:
-    """Return ranges as RE2 has them between brackets."""
+    """Return ranges as written between brackets in RE2's syntax."""
     return "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in ranges)

@@ -1,4 +1,4 @@
-"""The results of a search: where, in which document, in which line, and the text around."""
+"""Results of a search: positions, document, line, and the surrounding text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Hit(TypedDict):
         start: Position of its first character in the whole text.
         end: Position after its last.
         match: The text that matched, cut to 1,000 characters.
-        snippet: The same with the text around it.
+        snippet: The match with the text around it.
         document: The name of the document.
         position: Position of the first character in the document's text.
         line: Line in the document, from 1.
@@ -38,14 +38,14 @@ class Hit(TypedDict):
 def make_hits(
     store: TextStore, documents: Documents, spans: Iterable[tuple[int, int]], *, max_matches: int, window: int
 ) -> list[Hit]:
-    """Describe occurrences that are given in bytes.
+    """Describe occurrences given by byte positions.
 
     Args:
         store: The text.
         documents: Its documents.
-        spans: Where the occurrences begin and end, in order.
-        max_matches: Most that are wanted.
-        window: Characters around an occurrence in its snippet, half before and half after.
+        spans: Start and end of the occurrences, in order.
+        max_matches: Maximum number of hits.
+        window: Number of characters around an occurrence in its snippet, half before and half after.
     """
     hits: list[Hit] = []
     total = 0
@@ -78,7 +78,7 @@ def make_hits(
 
 
 def _cut_match(store: TextStore, begin: int, end: int) -> tuple[str, int]:
-    """Return the first characters of a match and the byte position after them."""
+    """Return the beginning of a match, and the byte position after it."""
     if end - begin <= MAX_MATCH_CHARS:
         return store.decode(begin, end), end
     match = store.decode(begin, store.aligned(min(end, begin + 4 * MAX_MATCH_CHARS)))[:MAX_MATCH_CHARS]

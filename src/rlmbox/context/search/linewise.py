@@ -1,7 +1,7 @@
-"""Matches of a pattern that keeps to one line: by threads, each on whole lines of its own.
+"""Matches of a pattern that cannot span lines: threads search whole lines independently.
 
-Lines share nothing, so nothing overlaps and nothing is cut. Where every match must have some literal, only the lines
-that have it are looked at.
+Lines are independent, so nothing overlaps and nothing is cut. If every match must contain some literal, only the lines
+that contain it are searched.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _STEP_BYTES = 2 * 1024 * 1024
 _NEAR_BYTES = 4 * 1024
 _MAX_LINE_BYTES = 1024 * 1024
 _MIN_LITERAL_BYTES = 2
-# With more candidates than this in a step, looking at them one by one takes longer than looking at all.
+# With more candidate lines in a step, checking them one by one takes longer than searching all.
 _MANY_LINES = 100
 _MAX_POSITIONS = 200_000
 
 
 def applies(store: TextStore, matcher: Matcher) -> bool:
-    """Return whether a text can be searched for a pattern by lines, and is worth it."""
+    """Return whether a text can be searched for a pattern line by line, and is long enough to benefit."""
     return (
         isinstance(store.source, InFile)
         and store.size_bytes >= MIN_BYTES
@@ -40,12 +40,12 @@ def applies(store: TextStore, matcher: Matcher) -> bool:
 
 
 def find_spans(store: TextStore, matcher: Matcher, tick: scan.Tick) -> Iterator[ByteSpan]:
-    """Return the spans that a pattern matches, in bytes; from a line on that is too long for this, window by window.
+    """Yield the spans that a pattern matches, in bytes; from an overlong line on, searches window by window.
 
     Args:
         store: The text.
         matcher: The pattern, to which this `applies`.
-        tick: Called now and then; what it raises ends the search.
+        tick: Called periodically; an exception that it raises ends the search.
     """
     search = _Lines(store, matcher, tick)
     size = min(_STEP_BYTES if search.literal else windows.FILE_WINDOW_BYTES, matcher.window_bytes)
@@ -71,12 +71,12 @@ def find_spans(store: TextStore, matcher: Matcher, tick: scan.Tick) -> Iterator[
 
 @dataclass(slots=True)
 class _LineMatches:
-    """The matches in the lines that begin in a step, as a thread found them.
+    """The matches in the lines that begin in a step, found by a thread.
 
     Attributes:
-        positions: Where matches begin and end.
-        end: Where the last of the lines ends.
-        resume: From where matches are still to be found; None if there are no more.
+        positions: Start and end of the matches.
+        end: End of the last line.
+        resume: Position from which matches remain to be found; None if there are no more.
     """
 
     positions: array[int]
@@ -91,7 +91,7 @@ class _Lines:
         self.literal = literal if len(literal) >= _MIN_LITERAL_BYTES else b""
 
     def step(self, step: tuple[int, int]) -> _LineMatches | None:
-        """Find the matches in the lines that begin in a step; gives None if one of them is too long."""
+        """Find the matches in the lines that begin in a step; return None if one of them is too long."""
         begin, end = self.line_start(step[0]), self.line_start(step[1])
         if begin is None or end is None:
             return None
@@ -101,7 +101,7 @@ class _Lines:
         return found
 
     def line_start(self, position: int) -> int | None:
-        """Return the start of the first line at a position or later; None if that is too far."""
+        """Return the start of the first line at or after a position; None if it is too far away."""
         at, size = position - 1, _NEAR_BYTES
         while 0 <= at < self.store.size_bytes - 1:
             if at > position + _MAX_LINE_BYTES:
@@ -130,7 +130,7 @@ class _Lines:
                     return
 
     def candidates(self, buffer: bytearray, low: int, high: int, size: int) -> Iterator[ByteSpan]:
-        """Return the lines that have the literal, between two positions of a buffer of which `size` bytes count."""
+        """Yield the lines that contain the literal, between two positions of a buffer with `size` valid bytes."""
         done = low
         for number, at in enumerate(scan.found(buffer, size, self.literal)):
             if at >= high:
@@ -146,7 +146,7 @@ class _Lines:
             yield start, done
 
     def rest(self, begin: int, end: int) -> Iterator[ByteSpan]:
-        """Return the matches from a position on, one by one."""
+        """Yield the matches from a position on, one by one."""
         part = WindowBytes.of(self.store, begin, end)
         for match in self.regexp.finditer(part.data, begin - part.base, end - part.base):
             self.tick()

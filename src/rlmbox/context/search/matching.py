@@ -1,4 +1,4 @@
-"""A compiled pattern, and what is known of its matches."""
+"""A compiled pattern, and known properties of its matches."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Matcher:
     """A compiled pattern.
 
     Attributes:
-        regexp: What RE2 made of it.
-        translation: What RE2 was given.
-        window_bytes: How much is searched at once.
+        regexp: The pattern compiled by RE2.
+        translation: The translation that was compiled.
+        window_bytes: Size of a search window.
     """
 
     regexp: Any
@@ -26,7 +26,7 @@ class Matcher:
 
     @property
     def has_marks(self) -> bool:
-        """True if matches begin or end at marks."""
+        """True if groups mark where matches begin or end."""
         return bool(self.translation.starts or self.translation.ends)
 
     @property
@@ -41,11 +41,11 @@ class Matcher:
 
     @property
     def least_overlap_bytes(self) -> int:
-        """Bytes of the longest match of a bounded pattern, and of what it looks at beside."""
+        """Length in bytes of the longest match of a bounded pattern, including the context that it inspects."""
         return MAX_CHAR_BYTES * (self.translation.positions + 3)
 
     def span(self, match: Any) -> tuple[int, int]:
-        """Return the span that `re` would give for a match of RE2."""
+        """Return the span that `re` would report for a match of RE2."""
         start, end = match.span()
         starts = [match.end(group) for group in self.translation.starts]
         ends = [match.start(group) for group in self.translation.ends]

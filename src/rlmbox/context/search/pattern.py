@@ -1,6 +1,6 @@
-"""Read a regular expression as Python's `re` does, into nodes that `translate` writes for RE2.
+"""Parsing of Python's regular expressions into nodes that `translate` writes for RE2.
 
-What RE2 cannot do is refused by name here.
+What RE2 does not support is refused by name here.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ _REFUSED_GROUPS = {
 
 
 def unsupported(what: str) -> ValueError:
-    """Return the error for a pattern that the search does not support."""
+    """Return the error for a feature that the search does not support."""
     return ValueError(
         f"the pattern has {what}, which search does not support: rewrite it, or use re in a cell on a chunk of the text"
     )
 
 
 def invalid(why: str) -> ValueError:
-    """Return the error for a pattern that is none."""
+    """Return the error for an invalid pattern."""
     return ValueError(f"invalid regular expression: {why}; correct it, or search for it as a literal with ctx.find")
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """Something that matches characters, or a zero-width condition that RE2 shares with `re`.
+    """A node that matches characters, or a zero-width condition that RE2 shares with `re`.
 
     Attributes:
-        text: How RE2 writes it.
-        kind: What it matches.
+        text: The node in RE2's syntax.
+        kind: The kind of characters that it matches.
         width: Whether it matches characters.
-        char: The only character that it matches, if there is one.
+        char: The only character that it matches, if there is only one.
     """
 
     text: str
@@ -82,9 +82,9 @@ class Group:
     """Alternatives in parentheses.
 
     Attributes:
-        opening: How they begin.
+        opening: The opening parenthesis with its flags.
         branches: The alternatives.
-        captures: Whether it is a group whose match `re` tells.
+        captures: Whether it is a capturing group.
     """
 
     opening: str
@@ -94,7 +94,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A node and how often."""
+    """A repeated node."""
 
     node: PatternNode
     suffix: str
@@ -106,11 +106,11 @@ PatternNode = Leaf | WordBoundary | TextEnd | Group | Repeat
 
 
 def read_pattern(pattern: str, *, unicode: bool) -> list[list[PatternNode]]:
-    r"""Return the alternatives of a pattern.
+    r"""Parse a pattern into its alternatives.
 
     Args:
-        pattern: The pattern as `re` takes it.
-        unicode: Whether classes and `\b` go by Unicode; else by ASCII.
+        pattern: The pattern in the syntax of `re`.
+        unicode: Whether classes and `\b` are those of Unicode, not ASCII.
 
     Raises:
         ValueError: It is not a regular expression, or has something that RE2 lacks.
@@ -124,7 +124,7 @@ def read_pattern(pattern: str, *, unicode: bool) -> list[list[PatternNode]]:
 
 @dataclass(slots=True)
 class _PatternReader:
-    """Read a pattern into nodes, by recursive descent."""
+    """A recursive descent parser for patterns."""
 
     pattern: str
     unicode: bool
@@ -248,7 +248,7 @@ class _PatternReader:
         return Group(opening, branches, captures)
 
     def flags(self) -> tuple[str, str]:
-        """Read flags and what ends them, a colon or a parenthesis."""
+        """Read flags and their terminator, a colon or a parenthesis."""
         on, off = "", ""
         minus = False
         while (char := self.peek()) and char not in ":)":
@@ -287,7 +287,7 @@ class _PatternReader:
         return len(digits) == 3 and all(d in "01234567" for d in digits)
 
     def shorthand(self, char: str, *, inside: bool) -> tuple[str, CharacterKind] | None:
-        """Return a class shorthand as it is written inside brackets; None if it is not one."""
+        """Return a class shorthand as written inside brackets; None if it is not one."""
         if char in ("p", "P"):
             name = self.until("}", "a property") if self.take("{") else self.one()
             if not name.lstrip("^").replace("_", "").isalnum():
@@ -302,7 +302,7 @@ class _PatternReader:
         return spaces.get(char, "\\" + char), kind
 
     def character(self, char: str) -> str:
-        """Return the character that an escape stands for, after its first character was read."""
+        """Return the character denoted by an escape, whose first character has been read."""
         if char in _CONTROLS:
             return _CONTROLS[char]
         if char in _HEX_DIGITS:

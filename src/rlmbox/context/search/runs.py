@@ -1,7 +1,7 @@
-r"""Runs of characters of one class, such as the words that `\w+` matches, counted without a step for each match.
+r"""Runs of characters of one class, such as the matches of `\w+`, counted without a step for each match.
 
-A pattern of one class cannot backtrack, so Python's `re` is as safe for it as RE2, and quicker by a factor of ten where
-there is a match every few bytes. Where a piece of the text is ASCII, `bytes.split` is quicker still.
+A pattern of one class cannot backtrack, so Python's `re` is as safe for it as RE2, and ten times faster if there is a
+match every few bytes. For ASCII parts of the text, `bytes.split` is faster still.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _RUNS = re.compile(rf"(?P<chars>{_CLASS})(?P<times>\+|\{{\d{{1,3}},\}})")
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """A pattern whose matches are runs of characters of one class, as long as they can be.
+    """A pattern whose matches are maximal runs of characters of one class.
 
     Attributes:
         chars: The class, repeated.
-        wanted: Which of the runs match.
+        wanted: Selects the runs that match.
     """
 
     chars: re.Pattern[str]
@@ -34,7 +34,7 @@ class Runs:
 
 
 def runs_of(pattern: str, *, ignore_case: bool) -> Runs | None:
-    """Return a pattern as runs; None where its matches are not, or may not be, just these.
+    """Return a pattern as runs; None if its matches are not, or may not be, exactly these.
 
     Args:
         pattern: The pattern.
@@ -43,25 +43,25 @@ def runs_of(pattern: str, *, ignore_case: bool) -> Runs | None:
     flags = re.IGNORECASE if ignore_case else 0
     within, alone = _WORDS.fullmatch(pattern), _RUNS.fullmatch(pattern)
     match = within or alone
-    # Two hyphens in a class mean something else in a later Python, which warns of them.
+    # Two hyphens in a class will have another meaning in a later Python, which warns of them.
     if match is None or "--" in match["chars"] or (within and not _OF_A_WORD.fullmatch(match["chars"])):
         return None
     try:
         wanted = re.compile(f"{match['chars']}{match['times']}", flags)
         return Runs(re.compile(r"\w+" if within else f"{match['chars']}+", flags), wanted)
     except re.error:
-        return None  # the search words it
+        return None  # the search reports the error
 
 
 def each_piece(store: TextStore, runs: Runs, take: Callable[[Iterable[str]], None]) -> None:
-    """Find all runs, those that are not wanted among them, piece by piece.
+    """Find all runs, including those that do not match, piece by piece.
 
     A run of more than a megabyte may be cut.
 
     Args:
         store: The text.
         runs: The runs.
-        take: Called with those of each piece.
+        take: Called with the runs of each piece.
     """
     table = bytes(code if code > 127 or runs.chars.fullmatch(chr(code)) else 0x20 for code in range(256))
     can_split = not any(runs.chars.fullmatch(chr(code)) for code in b" \t\n\r\v\f")
@@ -81,13 +81,13 @@ def each_piece(store: TextStore, runs: Runs, take: Callable[[Iterable[str]], Non
 
 
 def _after_last(data: bytes, runs: Runs) -> int:
-    """Return the position after the last character of ASCII that is in no run."""
+    """Return the position after the last ASCII character that belongs to no run."""
     outside = [bytes([code]) for code in range(128) if not runs.chars.fullmatch(chr(code))]
     return max((data.rfind(each) for each in outside), default=-1) + 1
 
 
 def _last_character(data: bytes) -> int:
-    """Return where the last character begins, which may be only half there."""
+    """Return the start of the last character, which may be incomplete."""
     at = len(data) - 1
     while at and data[at] & 0xC0 == 0x80:
         at -= 1

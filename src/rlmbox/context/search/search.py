@@ -1,7 +1,7 @@
 """Search over the bytes, in linear time and within a deadline.
 
-Patterns come from a model, so Python's backtracking `re` never sees them, but for a class alone, which `runs` counts:
-RE2 does (Russ Cox, "Regular Expression Matching in the Wild", 2010).
+Patterns come from a model, so they are matched by RE2 (Russ Cox, "Regular Expression Matching in the Wild", 2010) and
+never by Python's backtracking `re`, except for a single class, which `runs` counts.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _MAX_MEMORY_BYTES = 16 * 1024 * 1024
 _KEPT_PATTERNS = 8
 _MAX_WINDOW_BYTES = 64 * 1024 * 1024
 _MIN_WINDOW_BYTES = 16 * 1024
-# RE2's slowest engine does about 1e8 positions of a pattern times bytes in a second: a window takes about two.
+# RE2's slowest engine processes about 1e8 (positions of a pattern x bytes) per second: a window takes about two.
 _WINDOW_WORK = 200_000_000
 
 
 def timeout_for(size_bytes: int) -> float:
-    """Return the seconds after which a search gives up: a busy machine or a slow disk needs more of them for more text.
+    """Return the timeout of a search in seconds; more for a longer text, for the sake of a busy machine or a slow disk.
 
     Args:
         size_bytes: Size of the text.
@@ -39,7 +39,7 @@ def timeout_for(size_bytes: int) -> float:
 
 
 class Deadline:
-    """End a search that takes too long, and says how many matches there were until then."""
+    """Ends a search that takes too long, with an error that names the number of matches so far."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -48,7 +48,7 @@ class Deadline:
         self.matches = 0
 
     def check(self) -> None:
-        """Look at the clock.
+        """Raise an error once the deadline has passed.
 
         Raises:
             ValueError: Time is up, or nobody waits for the result any more.
@@ -69,7 +69,7 @@ def compiled(
     """Compile a pattern; see `translate`.
 
     Raises:
-        ValueError: The pattern is invalid, or has what RE2 lacks.
+        ValueError: The pattern is invalid, or uses something that RE2 lacks.
     """
     import re2
 
@@ -84,7 +84,7 @@ def compiled(
     except re2.error as error:
         raise _refusal(error) from None
     finally:
-        # The package keeps 128 compiled patterns of any size; ours keeps a few.
+        # The package caches 128 compiled patterns of any size; this cache is smaller.
         re2.purge()
     window = min(max(_WINDOW_WORK // translation.positions, _MIN_WINDOW_BYTES), _MAX_WINDOW_BYTES)
     return Matcher(regexp, translation, window)
@@ -101,30 +101,30 @@ def _refusal(error: Exception) -> ValueError:
 def regex_spans(
     store: TextStore, pattern: str, *, literal: bool = False, ignore_case: bool = False, deadline: Deadline
 ) -> Iterator[tuple[int, int]]:
-    r"""Return the spans that a regular expression matches, in bytes, as `re.finditer` does.
+    r"""Yield the spans that a regular expression matches, in bytes, as `re.finditer` does.
 
-    The flags `(?i)`, `(?m)`, `(?s)` and `(?a)` are known. What differs from `re`:
+    The flags `(?i)`, `(?m)`, `(?s)` and `(?a)` are supported. Differences from `re`:
 
     - No look-around, back-references, conditionals, atomic groups, possessive quantifiers, flag `x`, nor
-      repetitions above 1,000; `\p{L}` and its like are there.
-    - `\b` and `\B` beside what may or may not be a word character, such as `.`, `\S` or `[\w-]`, know ASCII
-      letters only.
+      repetitions above 1,000; `\p{L}` and the like are supported.
+    - `\b` and `\B` next to something that may or may not be a word character, such as `.`, `\S` or `[\w-]`, know
+      only ASCII letters.
     - `$` before something that matches the final newline itself does not match before that newline.
-    - After an empty match the search goes on at the next character, even where `re` would find a longer match
+    - After an empty match the search continues at the next character, even where `re` would find a longer match
       at the same place.
-    - A long text is searched in windows: in memory of 64 MiB, in a file of 8 MiB, and less for a pattern of many
-      parts. Where a pattern has `*`, `+` or `{n,}`, a match longer than an eighth of a window may be missed or cut;
-      not so in a file if no match can contain a newline, unless a line is longer than 1 MiB.
+    - A long text is searched in windows: 64 MiB in memory, 8 MiB in a file, and less for a pattern of many
+      parts. For a pattern with `*`, `+` or `{n,}`, a match longer than an eighth of a window may be missed or cut;
+      in a file this does not happen if no match can contain a newline, unless a line is longer than 1 MiB.
 
     Args:
         store: The text.
         pattern: The pattern, at most 10,000 characters.
-        literal: Whether the pattern is a text that stands for itself.
-        ignore_case: Whether upper and lower case are the same.
+        literal: Whether the pattern is a literal text.
+        ignore_case: Whether to ignore case.
         deadline: Ends the search.
 
     Raises:
-        ValueError: The pattern is invalid, too long or has what RE2 lacks, or time is up.
+        ValueError: The pattern is invalid, too long or uses something that RE2 lacks, or time is up.
     """
     if not pattern:
         raise ValueError("the pattern is empty: give at least one character")
@@ -148,14 +148,14 @@ def _is_utf8(text: str) -> bool:
 def _spans(store: TextStore, matcher: Matcher, deadline: Deadline) -> Iterator[tuple[int, int]]:
     how = linewise if linewise.applies(store, matcher) else windows
     for begin, end in how.find_spans(store, matcher, deadline.check):
-        # RE2 may take the inside of a character for a place where nothing matches.
+        # RE2 may report an empty match inside a character.
         if begin < end or store.aligned(begin) == begin:
             deadline.matches += 1
             yield begin, end
 
 
 def literal_spans(store: TextStore, text: str, *, deadline: Deadline) -> Iterator[tuple[int, int]]:
-    """Return the spans of a text, in bytes, without overlaps.
+    """Yield the spans of a text, in bytes, without overlaps.
 
     Args:
         store: The text to search in.
@@ -183,15 +183,15 @@ def _occurrences(store: TextStore, needle: bytes, deadline: Deadline) -> Iterato
 
 
 def count_literal(store: TextStore, text: str, *, deadline: Deadline) -> int:
-    """Count where a text occurs, without overlaps.
+    """Count the occurrences of a text, without overlaps.
 
     Raises:
-        ValueError: As `literal_spans`.
+        ValueError: As for `literal_spans`.
     """
     deadline.check()
     return store.count(_needle(text), tick=deadline.check)
 
 
 def escaped(text: str) -> str:
-    """Return a regular expression that matches exactly a text."""
+    """Return a regular expression that matches exactly the given text."""
     return "".join(char if not char.isascii() or char.isalnum() else f"\\x{ord(char):02x}" for char in text)

@@ -1,4 +1,4 @@
-"""Looking for what is in a text."""
+"""Search in a text with documents."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from rlmbox.types import Source
 _QUOTE_CHARS = 300
 _FIND_WINDOW_CHARS = 120
 _PIECE_BYTES = 1024 * 1024
-_FORMS_CHARS = 500  # a pattern of all their forms is several times as long
+_FORMS_CHARS = 500  # a pattern with all Unicode forms is several times as long
 
 
 class Searching(Reading):
-    """A text of documents in which one can search."""
+    """A searchable text with documents."""
 
     @property
     def _documents(self) -> Documents:
@@ -51,19 +51,19 @@ class Searching(Reading):
         return regex_spans(self._store, pattern, literal=True, ignore_case=True, deadline=deadline)
 
     def _expression(self, pattern: str) -> str:
-        """Return a regular expression that finds, in every Unicode form, what a given one finds in one."""
+        """Return a regular expression that matches in every Unicode form what the given one matches in one."""
         if self._store.is_ascii:
             return pattern
         has_apart = equivalents.may_differ(pattern) and self._has_letters_apart
         return equivalents.expression(pattern) if has_apart else equivalents.composed(pattern)
 
     def _in_other_forms(self, text: str) -> bool:
-        """Return whether a text is to be looked for in other Unicode forms than its own."""
+        """Return whether a text is to be searched in Unicode forms other than its own."""
         return not self._store.is_ascii and len(text) <= _FORMS_CHARS and equivalents.has_forms(text)
 
     @cached_property
     def _has_letters_apart(self) -> bool:
-        """True if there are letters whose accents are characters of their own, which few texts have."""
+        """True if some letters have combining accents, which few texts have."""
         pieces = self._store.pieces(_PIECE_BYTES)
         return any(mark in piece for piece in pieces for mark in equivalents.APART)
 
@@ -77,23 +77,23 @@ class Searching(Reading):
         window: int = _FIND_WINDOW_CHARS,
         timeout_s: float | None = None,
     ) -> list[Hit]:
-        """Find where a text, or a regular expression, occurs, without overlaps.
+        """Find the occurrences of a text or a regular expression, without overlaps.
 
-        Letters with accents are found in every Unicode form, composed or not. The list is cut at `max_matches`, and at
-        4 million characters of matches and snippets; `count` tells how many there are. For what differs from `re` see
+        Letters with accents are found in every Unicode form, composed or not. The list is limited to `max_matches`, and
+        to 4 million characters of matches and snippets; `count` returns the total number. For differences from `re` see
         `rlmbox.context.search.search.regex_spans`.
 
         Args:
             pattern: The text or regular expression.
-            regex: Which of the two it is.
-            case_sensitive: Whether upper and lower case differ.
-            max_matches: Most hits that are wanted, at most 10,000.
-            window: Characters around a match in its snippet, half before and half after.
-            timeout_s: Seconds after which it gives up; None for 10, and one more for each 20 MB of the text.
+            regex: Whether it is a regular expression.
+            case_sensitive: Whether case matters.
+            max_matches: Maximum number of hits, at most 10,000.
+            window: Number of characters around a match in its snippet, half before and half after.
+            timeout_s: Timeout in seconds; None for 10, plus one for each 20 MB of the text.
 
         Raises:
-            ValueError: The pattern is empty, too long, invalid or has what a linear search lacks; `max_matches` is
-                not positive; or time is up.
+            ValueError: The pattern is empty, too long, invalid or uses something that a linear search lacks;
+                `max_matches` is not positive; or time is up.
         """
         if max_matches <= 0:
             raise ValueError(f"max_matches must be positive: {max_matches}")
@@ -111,16 +111,16 @@ class Searching(Reading):
         *,
         timeout_s: float | None = None,
     ) -> list[Hit]:
-        """Find where a regular expression matches; see `find`."""
+        """Find the matches of a regular expression; see `find`."""
         return self.find(pattern, True, case_sensitive, max_matches, window=window, timeout_s=timeout_s)
 
     def count(
         self, pattern: str, regex: bool = False, case_sensitive: bool = True, *, timeout_s: float | None = None
     ) -> int:
-        """Count what `find` would find without its bounds.
+        """Count the occurrences without the limits of `find`.
 
         Raises:
-            ValueError: As `find`.
+            ValueError: As for `find`.
         """
         if case_sensitive and not regex and not self._in_other_forms(pattern):
             return count_literal(self._store, pattern, deadline=self._deadline(timeout_s))
@@ -129,20 +129,20 @@ class Searching(Reading):
     def tally(
         self, pattern: str, n: int = 20, case_sensitive: bool = True, *, timeout_s: float | None = None
     ) -> dict[str, int]:
-        """Count each text that a regular expression matches, in one pass: the most frequent first, with how often.
+        """Count each distinct text that a regular expression matches, in one pass, most frequent first.
 
-        Where the pattern has a group, what the group matches is counted instead; "" where it took no part. Of a longer
-        text the first 1,000 characters count. Texts of one Unicode form are counted together, and without
+        If the pattern has a group, what the group matches is counted instead; "" if it took no part. A text is cut
+        after 1,000 characters. Texts with the same composed Unicode form are counted together, and without
         `case_sensitive` those that differ in case are, in lower case.
 
         Args:
             pattern: The regular expression; see `find`.
-            n: Most texts that are wanted, at most 10,000.
-            case_sensitive: Whether upper and lower case differ.
-            timeout_s: Seconds after which it gives up; None for 10, and one more for each 5 MB of the text.
+            n: Maximum number of texts, at most 10,000.
+            case_sensitive: Whether case matters.
+            timeout_s: Timeout in seconds; None for 10, plus one for each 5 MB of the text.
 
         Raises:
-            ValueError: As `find`; the pattern has several groups; it matches more than a million different texts.
+            ValueError: As for `find`; the pattern has several groups; it matches more than a million different texts.
         """
         if n <= 0:
             raise ValueError(f"n must be positive: {n}")
@@ -152,12 +152,12 @@ class Searching(Reading):
             min(n, MAX_MATCHES),
             wanted=self._expression(pattern),
             ignore_case=not case_sensitive,
-            # Where every word matches it takes ten times as long as to find a few.
+            # If every word matches, this takes ten times as long as finding a few.
             deadline=self._deadline(timeout_for(4 * self._store.size_bytes) if timeout_s is None else timeout_s),
         )
 
     def locate(self, start: int, end: int) -> Source:
-        """Return the document and the positions in it of a part of the text.
+        """Return the document of a part of the text, and the positions within it.
 
         A header belongs to the document that follows; a part that reaches beyond its document is cut.
 
@@ -174,11 +174,11 @@ class Searching(Reading):
         return Source(self._documents.names[index], begin, finish, quote)
 
     def find_quote(self, text: str, *, limit: int = 1) -> list[Source]:
-        """Find where a quotation stands, exactly and without overlaps.
+        """Find the places of a quotation, exactly and without overlaps.
 
         Args:
-            text: The quotation; one of more than 1,000,000 characters is not looked for.
-            limit: Most places that are wanted.
+            text: The quotation; one of more than 1,000,000 characters is not searched for.
+            limit: Maximum number of places.
         """
         if not text or limit <= 0 or len(text) > min(self.length, MAX_LITERAL_CHARS):
             return []

@@ -1,4 +1,4 @@
-"""Counts of each text that a pattern matches, in one pass over a text of any size."""
+"""Counts of the distinct texts that a pattern matches, in one pass over a text of any size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BATCH = 20_000
 
 
 class _Counts:
-    """Counts of texts, of which there may be only so many."""
+    """Counts of texts, whose number is limited."""
 
     def __init__(self, deadline: Deadline) -> None:
         self.texts: Counter[str] = Counter()
@@ -30,14 +30,14 @@ class _Counts:
         self._chars = 0
 
     def take(self, found: Iterable[str]) -> None:
-        """Count some texts.
+        """Count texts.
 
         Raises:
             ValueError: There are too many different ones, or time is up.
         """
         before = len(self.texts)
         self.texts.update(found)
-        # A dict keeps the order in which its keys came, so the new ones are the last.
+        # A dict keeps insertion order, so the new ones are at the end.
         for text in list(islice(reversed(self.texts), len(self.texts) - before)):
             if len(text) > MAX_MATCH_CHARS:
                 self.texts[text[:MAX_MATCH_CHARS]] += self.texts.pop(text)
@@ -50,7 +50,7 @@ class _Counts:
         self._deadline.check()
 
     def most_common(self, n: int, form: Callable[[str], str]) -> dict[str, int]:
-        """Return the most frequent texts, those of one form together, as often as each is there."""
+        """Return the most frequent texts with their counts, adding up those of the same form."""
         together: Counter[str] = Counter()
         for text, times in self.texts.items():
             together[form(text)] += times
@@ -60,18 +60,18 @@ class _Counts:
 def tally(
     store: TextStore, pattern: str, n: int, *, wanted: str, ignore_case: bool, deadline: Deadline
 ) -> dict[str, int]:
-    """Count the texts that a pattern matches, or those of its one group.
+    """Count the texts that a pattern, or its one group, matches.
 
     Args:
         store: The text.
         pattern: The pattern; see `regex_spans`.
-        n: How many texts, the most frequent ones.
-        wanted: The pattern as it finds every Unicode form.
-        ignore_case: Whether upper and lower case are the same; the texts are in lower case then.
-        deadline: Ends it.
+        n: Number of texts to return, the most frequent ones.
+        wanted: The pattern extended to every Unicode form.
+        ignore_case: Whether to ignore case; the texts are then in lower case.
+        deadline: Ends the search.
 
     Raises:
-        ValueError: As `regex_spans`; the pattern has several groups; it matches more than a million different texts.
+        ValueError: As for `regex_spans`; the pattern has several groups or matches more than a million different texts.
     """
     counts = _Counts(deadline)
 
@@ -91,7 +91,7 @@ def tally(
 
 
 def _matched(store: TextStore, pattern: str, ignore_case: bool, deadline: Deadline) -> Iterator[str]:
-    """Return what the pattern, or its group, matches each time; "" where the group took no part."""
+    """Yield what the pattern, or its group, matches each time; "" if the group took no part."""
     spans = regex_spans(store, pattern, ignore_case=ignore_case, deadline=deadline)
     grouped = compiled(pattern, not store.is_ascii, store.ends_with_newline, ignore_case, keep_groups=True)
     if len(grouped.translation.groups) > 1:
@@ -104,7 +104,7 @@ def _matched(store: TextStore, pattern: str, ignore_case: bool, deadline: Deadli
 
 
 class _MatchReader:
-    """Reads what is at places that come in order, without a read for each."""
+    """Reads successive spans of the text without a separate read for each."""
 
     def __init__(self, store: TextStore) -> None:
         self._store = store
@@ -113,7 +113,7 @@ class _MatchReader:
         self._groups: dict[bytes, str] = {}
 
     def _around(self, begin: int, end: int) -> WindowBytes:
-        """Return bytes that reach from a few before a place to a few after it."""
+        """Return bytes that extend from slightly before a span to slightly after it."""
         if end > self._end or begin < self._part.base:
             if isinstance(self._store.source, InMemory):
                 self._end = self._store.size_bytes
@@ -127,7 +127,7 @@ class _MatchReader:
         return _decoded(part, begin, end)
 
     def group(self, matcher: Matcher, begin: int, end: int) -> str:
-        """Return what the group matched where the whole pattern matched."""
+        """Return what the group matched within a match of the whole pattern."""
         if not matcher.translation.traits.is_closed or end - begin > MAX_MATCH_CHARS:
             return self._group(matcher, begin, end)
         part = self._around(begin, end)

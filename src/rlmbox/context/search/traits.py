@@ -1,7 +1,7 @@
-"""Properties of every match of a pattern, so that most of a text need not be looked at.
+"""Properties common to all matches of a pattern, with which most of a text can be skipped.
 
-The idea of searching for a literal that every match must have, and of looking only at the lines that have it, is
-grep's (Mike Haertel, "why GNU grep is fast", 2010).
+Searching for a literal that every match must contain, and then only in the lines that contain it, is an idea of grep
+(Mike Haertel, "why GNU grep is fast", 2010).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _MAX_CLASSES = 50
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """Properties of every match of a pattern.
+    """Properties common to all matches of a pattern.
 
     Attributes:
-        literal: Text that each contains; empty if none is known.
-        within_line: Whether none is empty or contains a newline.
-        is_closed: Whether what is beside it makes no difference.
+        literal: Text that every match contains; empty if none is known.
+        within_line: Whether no match is empty or contains a newline.
+        is_closed: Whether matches are independent of the surrounding text.
     """
 
     literal: str
@@ -30,11 +30,11 @@ class Traits:
 
 
 def traits_of(branches: Sequence[Sequence[PatternNode]], *, ignore_case: bool) -> Traits:
-    """Find out what is true of every match.
+    """Determine the common properties of all matches.
 
     Args:
         branches: The alternatives of the pattern.
-        ignore_case: Whether upper and lower case are the same throughout.
+        ignore_case: Whether case is ignored throughout.
     """
     flags = "".join(_flags(branches))
     literal = "" if ignore_case or "i" in flags else _literal(branches)
@@ -69,7 +69,7 @@ def _flags(branches: Sequence[Sequence[PatternNode]]) -> Iterator[str]:
 
 
 def _literal(branches: Sequence[Sequence[PatternNode]]) -> str:
-    """Return the longest text that is known to be in every match."""
+    """Return the longest text known to be in every match."""
     if len(branches) != 1:
         return ""
     longest = run = ""
@@ -79,7 +79,7 @@ def _literal(branches: Sequence[Sequence[PatternNode]]) -> str:
             run += node.char
             continue
         if isinstance(node, WordBoundary) or (isinstance(node, Leaf) and not node.width):
-            continue  # what is beside it is beside each other
+            continue  # its neighbours are adjacent to each other
         if isinstance(node, Group):
             inside = _literal(node.branches)
         elif isinstance(node, Repeat) and not node.nullable:

@@ -1,11 +1,11 @@
-r"""Write Python's regular expressions in RE2's syntax.
+r"""Translation of Python's regular expressions to RE2's syntax.
 
-RE2 matches in linear time but differs from `re` where it matters for ordinary text: its classes and `\b` know
-ASCII only, `$` does not match before a final newline, and `\Z`, `\u`, `{,n}` and others are spelled otherwise.
+RE2 matches in linear time but differs from `re` in ways that matter for ordinary text: its classes and `\b` know only
+ASCII, `$` does not match before a final newline, and `\Z`, `\u`, `{,n}` and others are spelled differently.
 
-A zero-width condition that RE2 lacks is written as a character that is consumed, with an empty group beside it
-that marks where the match really begins or ends. That is exact at the edges of a pattern, where nothing else
-can want the character; elsewhere a condition is decided from what the pattern itself says of its neighbours.
+A zero-width condition that RE2 lacks is written as a character that is consumed, with an empty group next to it that
+marks where the match really begins or ends. That is exact at the edges of a pattern, where nothing else can consume the
+character; elsewhere a condition is decided from what the pattern itself says about its neighbours.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Translation:
 
     Attributes:
         text: The pattern.
-        starts: Numbers of the groups that mark where a match begins; the last that took part counts.
-        ends: Numbers of the groups that mark where it ends; the first that took part counts.
+        starts: Numbers of the groups that mark where a match begins; the last one that took part counts.
+        ends: Numbers of the groups that mark where it ends; the first one that took part counts.
         looks_back: Whether the character before a match is consumed.
-        positions: How many characters the pattern speaks of, repetitions written out; a pattern without endless
-            repetitions matches no more.
-        is_bounded: Whether it has no endless repetitions.
-        traits: What every match has, or has not.
-        groups: Numbers of the pattern's own groups, where they were to be kept.
+        positions: Number of character positions in the pattern, with repetitions expanded; without unbounded
+            repetitions, the maximum length of a match.
+        is_bounded: Whether it has no unbounded repetitions.
+        traits: Properties common to all matches.
+        groups: Numbers of the pattern's own groups, if they were kept.
     """
 
     text: str
@@ -50,14 +50,14 @@ class Translation:
 def translate(
     pattern: str, *, unicode: bool, final_newline: bool, ignore_case: bool, keep_groups: bool = False
 ) -> Translation:
-    """Write a pattern for RE2.
+    """Translate a pattern for RE2.
 
     Args:
-        pattern: The pattern as `re` takes it.
+        pattern: The pattern in the syntax of `re`.
         unicode: Whether the text has characters beyond ASCII.
         final_newline: Whether the text ends with a newline.
-        ignore_case: Whether upper and lower case are the same.
-        keep_groups: Whether it is told what the pattern's own groups match, which takes longer.
+        ignore_case: Whether to ignore case.
+        keep_groups: Whether to capture the pattern's own groups, which is slower.
 
     Raises:
         ValueError: It is not a regular expression, or has something that RE2 lacks.
@@ -141,10 +141,10 @@ class _Writer:
         return r"\B" if negated else r"\b"
 
     def beside(self, nodes: Iterable[PatternNode], outer: CharacterKind, *, last: bool) -> CharacterKind:
-        """Return the kind of the character next to a place, as far as the nodes on that side tell."""
+        """Return the kind of the character next to a place, as far as the nodes on that side determine it."""
         kinds, through = self.edge_of_sequence(nodes, last=last)
         if through:
-            # Beyond nodes that may be empty, the pattern's own edge says nothing.
+            # Beyond nodes that may be empty, the pattern's own edge determines nothing.
             kinds.add("any" if outer == "edge" else outer)
         return merged(kinds)
 
@@ -177,7 +177,7 @@ class _Writer:
         return set(), True
 
     def all_lead(self, branches: Sequence[Sequence[PatternNode]]) -> bool:
-        r"""Return whether every way to match begins with a `\b` before a word character."""
+        r"""Return whether every alternative begins with a `\b` before a word character."""
         return all(self.sequence_leads(nodes) for nodes in branches)
 
     def sequence_leads(self, nodes: Sequence[PatternNode]) -> bool:

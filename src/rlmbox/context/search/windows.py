@@ -1,8 +1,8 @@
 """Matches of a pattern in a text of any size, window by window.
 
-Only within a window does no deadline count, and only a window of a file is in memory. Windows overlap, so that a
-match that lies across the end of one is whole in the next. Beyond the first, threads search windows ahead of their
-turn; what they find is taken if no match reaches into the window from before, and thrown away otherwise.
+The deadline is checked between windows, and only one window of a file is in memory. Windows overlap, so that a match
+that crosses the end of one is whole in the next. After the first one, threads search windows in advance; their results
+are used if no match extends into the window from before, and discarded otherwise.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ ByteSpan = tuple[int, int]
 
 _CONTEXT_BYTES = 4
 _MAX_AHEAD_POSITIONS = 200_000
-# Starting threads costs about as long as searching this much.
+# Starting threads costs about as much as searching this many bytes.
 _WORTH_THREADS_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class WindowBytes:
-    """Bytes of a text, with those beside them that say what is a word's or a line's edge.
+    """Bytes of a text, with adjacent ones that determine word and line boundaries.
 
     Attributes:
         data: The bytes.
-        base: Position of the first in the text.
+        base: Position of the first one in the text.
     """
 
     data: Any
@@ -42,13 +42,13 @@ class WindowBytes:
 
     @classmethod
     def of(cls, store: TextStore, begin: int, end: int, *, lent: bool = False) -> WindowBytes:
-        """Return the bytes between two positions, and a few around.
+        """Return the bytes between two positions, and a few around them.
 
         Args:
             store: The text.
             begin: The first position.
-            end: The last.
-            lent: Whether the bytes may be overwritten when this thread asks for others.
+            end: The last one.
+            lent: Whether the bytes may be overwritten by the next such call of this thread.
         """
         if isinstance(store.source, InMemory):
             return cls(store.buffer, 0)
@@ -63,15 +63,15 @@ class WindowBytes:
 class SearchWindow:
     """A part of the text that is searched at once.
 
-    A match is certain, that is, what the whole text would give, where its start and its length leave room for
+    A match is certain, that is, the same as in a search of the whole text, if its start and its length leave room for
     every longer match of the pattern.
 
     Attributes:
-        begin: Where it begins.
-        end: Where it ends.
-        sure: Before where a match must begin to be certain.
-        overlap: Below how many bytes a match must be to be certain.
-        whole: Whether it ends where the text does.
+        begin: Its start.
+        end: Its end.
+        sure: Position before which a match must begin to be certain.
+        overlap: Length in bytes below which a match is certain.
+        whole: Whether it ends with the text.
     """
 
     begin: int
@@ -92,9 +92,9 @@ class _State:
     """The progress of a search.
 
     Attributes:
-        position: Where the next match may begin.
-        last: The match before.
-        beyond: A larger window in which to look again for a match that was too long to be certain.
+        position: Start of the remaining text.
+        last: The previous match.
+        beyond: A larger window to search again for a match that was too long to be certain.
     """
 
     position: int
@@ -104,13 +104,13 @@ class _State:
 
 @dataclass(slots=True)
 class _WindowMatches:
-    """The matches in a window, as a thread found them.
+    """The matches in a window, found by a thread.
 
     Attributes:
         window: The window.
         spans: The matches, as pairs of positions.
-        state: How far the search came.
-        is_complete: Whether it came to the window's end.
+        state: The progress of the search.
+        is_complete: Whether it reached the window's end.
     """
 
     window: SearchWindow
@@ -120,13 +120,13 @@ class _WindowMatches:
 
 
 def find_spans(store: TextStore, matcher: Matcher, tick: scan.Tick, position: int = 0) -> Iterator[ByteSpan]:
-    """Return the spans that a pattern matches, in bytes.
+    """Yield the spans that a pattern matches, in bytes.
 
     Args:
         store: The text.
         matcher: The pattern.
-        tick: Called now and then; what it raises ends the search.
-        position: Where to begin; what comes before counts as what is beside.
+        tick: Called periodically; an exception that it raises ends the search.
+        position: Where to begin; the text before it is context.
     """
     return _Search(store, matcher, tick).spans(position)
 
@@ -138,11 +138,11 @@ class _Search:
         size = matcher.window_bytes if in_memory else min(matcher.window_bytes, FILE_WINDOW_BYTES)
         self.size = max(size, 2 * least)
         self.overlap = least if matcher.is_bounded else max(self.size // 8, least)
-        # In memory a window costs nothing; of a file it must not become the whole file.
+        # In memory a window costs nothing; in a file it must not grow to the whole file.
         self.largest = store.size_bytes if in_memory else 4 * self.size
 
     def spans(self, position: int) -> Iterator[ByteSpan]:
-        # The character before the first match that counts is one that a pattern that looks back consumes.
+        # A pattern that looks back consumes the character before the first match.
         begin = self.store.aligned(position - 1) if self.matcher.looks_back and position else position
         state, window = _State(position), SearchWindow.at(self.store, begin, self.size, self.overlap)
         ahead = _Ahead(self)
@@ -168,14 +168,14 @@ class _Search:
             ahead.close()
 
     def from_window(self, window: SearchWindow) -> Iterator[SearchWindow]:
-        """Return the windows from one on; each begins where the matches of the one before are not certain any more."""
+        """Yield the windows from one on; each begins where the matches of the previous one are no longer certain."""
         yield window
         while not window.whole:
             window = SearchWindow.at(self.store, window.sure, self.size, self.overlap)
             yield window
 
     def look_ahead(self, window: SearchWindow) -> _WindowMatches:
-        """Search a window as if no match reached into it."""
+        """Search a window as if no match extended into it."""
         found = _WindowMatches(window, array("Q"), _State(window.begin))
         for span in self.search(window, found.state, lent=True):
             found.spans.extend(span)
@@ -197,18 +197,18 @@ class _Search:
             span = start + base, end + base
             if self.is_beyond(span, window, state):
                 return
-            if span != state.last:  # the package gives empty matches twice
+            if span != state.last:  # the package reports empty matches twice
                 state.last, state.position = span, span[1]
                 yield span
 
     def marked(self, part: WindowBytes, window: SearchWindow, state: _State) -> Iterator[ByteSpan]:
-        """Do the same where a match is only a part of what RE2 reports, so that each search has to begin anew."""
+        """Do the same where a match is only a part of what RE2 reports, so that each search starts anew."""
         store, base, looks_back = self.store, part.base, self.matcher.looks_back
         state.position = max(state.position, window.begin)
         blocked = -1
         while state.position <= window.end:
             self.tick()
-            # One character further back is what a pattern that looks back consumes.
+            # A pattern that looks back consumes one character before.
             origin = state.position
             if looks_back and origin not in (0, blocked):
                 origin = max(store.aligned(origin - 1), window.begin)
@@ -220,26 +220,26 @@ class _Search:
                 return
             begin, finish = (place + base for place in self.matcher.span(match))
             if begin < state.position:
-                # At the text's beginning nothing is consumed: its first word would be found for ever.
+                # At the beginning of the text nothing is consumed: its first word would be found again and again.
                 blocked = state.position
                 continue
             state.position = finish if finish > begin else store.next_char(finish)
             yield begin, finish
 
     def is_beyond(self, span: ByteSpan, window: SearchWindow, state: _State) -> bool:
-        """Return whether a match is not certain in a window; if it is only too long, asks for a larger one."""
+        """Return whether a match is uncertain in a window; if it is only too long, request a larger one."""
         if window.whole or (span[0] < window.sure and span[1] - span[0] < window.overlap):
             return False
         if span[0] < window.sure:
             size = 2 * (window.end - window.begin)
             if size > 2 * self.largest:
-                return False  # too long to be seen whole: it is cut
+                return False  # too long for any window: it is cut
             state.beyond = SearchWindow.at(self.store, span[0], size, 2 * window.overlap)
         return True
 
 
 class _Ahead:
-    """The windows that threads search ahead of their turn."""
+    """Windows that threads search in advance."""
 
     def __init__(self, search: _Search) -> None:
         self._search = search
@@ -247,7 +247,7 @@ class _Ahead:
         self._is_first = True
 
     def of(self, window: SearchWindow) -> _WindowMatches | None:
-        """Return the matches in a window; None in the first, and where threads are not worth it."""
+        """Return the matches in a window; None in the first one, and if threads are not worthwhile."""
         if self._results is None:
             first, self._is_first = self._is_first, False
             if first or self._search.store.size_bytes - window.begin < _WORTH_THREADS_BYTES:
@@ -256,7 +256,7 @@ class _Ahead:
         return next(found for found in self._results if found.window.begin == window.begin)
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         if self._results is not None:
             self._results.close()
 

@@ -1,1 +1,1 @@
-"""Bytes of a text and how they are addressed by characters."""
+"""The bytes of a text, addressed by characters."""

@@ -1,7 +1,7 @@
-"""Count the characters of UTF-8; also as a program of its own, because Python's decoder keeps Python's lock.
+"""Counting the characters of UTF-8; also a program of its own, because Python's decoder holds the GIL.
 
-Standard library only: as a program it is started without anything else. It is given the file as its standard input
-and a range of it, and writes how many characters begin in each block.
+Standard library only, so that the program starts quickly. It receives the file as its standard input and a range of it,
+and writes the number of characters that begin in each block.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class InvalidUtf8(Exception):
     """A text is not UTF-8.
 
     Attributes:
-        position: Where the first bytes are that are not.
+        position: Position of the first invalid bytes.
     """
 
     def __init__(self, position: int) -> None:
@@ -34,17 +34,17 @@ def count_pieces(pieces: Iterable[tuple[int, bytes]], more: Callable[[int], byte
 
     Args:
         pieces: The range, piece by piece, each with its position; all but the last are of whole blocks.
-        more: Gives the bytes at a position behind the range, at least those of a character.
+        more: Returns the bytes at a position after the range, at least those of one character.
 
     Returns:
-        The counts, where the first of the characters begins, and where the last ends.
+        The counts, the start of the first character, and the end of the last one.
 
     Raises:
-        InvalidUtf8: It is not.
+        InvalidUtf8: The range is not valid UTF-8.
     """
     blocks = array("H")
     first, end = -1, 0
-    rest, begun = b"", False  # of a character that began in the block before: its bytes, and that there is one
+    rest, begun = b"", False  # a character that began in the previous block: its bytes, and whether there is one
     for begin, piece in pieces:
         skip = 0
         if first < 0:
@@ -64,14 +64,14 @@ def count_pieces(pieces: Iterable[tuple[int, bytes]], more: Callable[[int], byte
             except UnicodeDecodeError as error:
                 raise InvalidUtf8(begin + at + skip - len(rest) + error.start) from None
             rest, skip = bytes(block[used:]), 0
-            # A character that is cut by a block's end begins in that block.
+            # A character that a block's end splits begins in that block.
             blocks.append(len(text) - begun + bool(rest))
             begun = bool(rest)
     return blocks, max(first, 0), end + _missing(rest, end, more)
 
 
 def _missing(rest: bytes, end: int, more: Callable[[int], bytes]) -> int:
-    """Return the number of bytes behind a range that belong to its last character."""
+    """Return the number of bytes after a range that belong to its last character."""
     if not rest:
         return 0
     size = 2 if rest[0] < 0xE0 else 3 if rest[0] < 0xF0 else 4
@@ -91,7 +91,7 @@ def _continued(data: bytes) -> int:
 
 
 def main() -> None:
-    """Count a range of the file that is the standard input; both positions are those of the file's bytes."""
+    """Count a range of the file on standard input; both positions are byte positions in the file."""
     offset, begin, end = map(int, sys.argv[1:4])
 
     def pieces() -> Iterator[tuple[int, bytes]]:

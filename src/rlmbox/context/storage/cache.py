@@ -1,7 +1,7 @@
-"""Files that rlmbox keeps for itself: texts in UTF-8, and what was counted of texts.
+"""The cache of texts in UTF-8, and of counts made over texts.
 
-They are in `$XDG_CACHE_HOME/rlmbox/texts` (`~/.cache` unless set), a directory that only this user may enter. A
-file's key is its path, device, inode, size and time of change. Without such a directory nothing is kept.
+It is in `$XDG_CACHE_HOME/rlmbox/texts` (by default in `~/.cache`), a directory that only this user may enter. A file's
+key consists of its path, device, inode, size and modification time. Without such a directory nothing is cached.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from rlmbox.errors import ContextError
 MAX_CACHE_BYTES = 16 * 1024**3
 """Most bytes of texts that are kept; the oldest are removed first."""
 
-# A file that changed this recently may change again without its time of change telling.
+# A file that changed this recently may change again within the same timestamp.
 _SETTLED_NS = 2_000_000_000
 _FORMAT = 2
 _MAX_FACTS_BYTES = 256 * 1024 * 1024
 
 
 def folder() -> Path | None:
-    """Return the directory, and make it if it is not there; None where none can be trusted."""
+    """Return the directory, creating it if needed; None if there is none that can be trusted."""
     try:
         return cache_folder("texts")
     except ContextError:
@@ -42,29 +42,29 @@ def folder() -> Path | None:
 
 
 def key_of(file: InFile, encoding: str | None = None) -> str:
-    """Return the name under which things about a file in its present state are kept.
+    """Return the cache key of a file in its present state.
 
     Args:
         file: The file.
-        encoding: The encoding that it is read in, where somebody named one.
+        encoding: The encoding that was requested for it, if any.
     """
     seen = repr((os.path.abspath(file.path), file.stamp, encoding, _FORMAT, BLOCK_BYTES, sys.byteorder))  # noqa: PTH100
     return hashlib.blake2b(seen.encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
 
 
 def is_settled(file: InFile) -> bool:
-    """Return whether a file changed long enough ago that what is found out about it may be kept."""
+    """Return whether a file changed long enough ago that facts about it may be cached."""
     return abs(time.time_ns() - file.stamp[3]) > _SETTLED_NS
 
 
 class NewText:
-    """A file in the cache that is being written; it counts once it is `kept`, or goes away with its descriptor."""
+    """A file in the cache that is being written; it becomes valid with `keep`, or is removed with its descriptor."""
 
     def __init__(self, label: str) -> None:
-        """Start one.
+        """Create one.
 
         Args:
-            label: The text that it is made of, for errors.
+            label: The text's name in errors.
 
         Raises:
             ContextError: There is nowhere to write.
@@ -104,17 +104,17 @@ class NewText:
         self.size_bytes += len(data)
 
     def fileno(self) -> int:
-        """Return the descriptor, for a process that writes the text itself."""
+        """Return the descriptor, for a process that writes the text directly."""
         return self._file.fileno()
 
     def _put(self, data: bytes) -> None:
         self._file.write(data)
 
     def keep(self, key: str | None) -> InFile:
-        """End the writing and open what was written.
+        """Finish writing, and open what was written.
 
         Args:
-            key: Under what it is kept; None for a text that lives as long as it is open.
+            key: The cache key; None for a text that exists only while it is open.
 
         Raises:
             ContextError: It does not fit.
@@ -147,16 +147,16 @@ class Facts:
     """Facts about a file.
 
     Attributes:
-        encoding: What it is in.
-        length: Characters of its text.
-        size_bytes: Bytes of its text in UTF-8.
-        replaced: How many U+FFFD stand in for invalid bytes.
+        encoding: Its encoding.
+        length: Length of its text in characters.
+        size_bytes: Length of its text in UTF-8.
+        replaced: Number of U+FFFD that replace invalid bytes.
         in_place: Whether the file itself is the text, rather than a copy in the cache.
-        mark_bytes: Bytes of its byte order mark.
+        mark_bytes: Length of its byte order mark.
         is_guess: Whether the encoding is a guess.
-        sha256: Of the text in UTF-8, if it is known.
-        chars: Counts of characters, if they are not bytes.
-        newlines: Counts of newlines, if they are known.
+        sha256: SHA-256 of the text in UTF-8, if known.
+        chars: Counts of characters, unless characters are bytes.
+        newlines: Counts of newlines, if known.
     """
 
     encoding: str
@@ -172,7 +172,7 @@ class Facts:
 
 
 def save(key: str, facts: Facts) -> None:
-    """Keep facts; where that is not possible they are found out again next time."""
+    """Cache facts, if possible; otherwise they are determined again next time."""
     directory = folder()
     if directory is None:
         return
@@ -189,7 +189,7 @@ def save(key: str, facts: Facts) -> None:
 
 
 def load(key: str) -> Facts | None:
-    """Return the facts that were kept; None if there are none, or none whole."""
+    """Return cached facts; None if there are none, or they are damaged."""
     directory = folder()
     path = directory / f"{key}.facts" if directory else None
     try:
@@ -217,7 +217,7 @@ def _counts(data: bytes) -> Counts | None:
 
 
 def text_of(key: str, facts: Facts, label: str) -> InFile | None:
-    """Return the copy of a text that was made before; None if it is gone or not whole."""
+    """Return the cached copy of a text; None if it is missing or damaged."""
     directory = folder()
     if directory is None:
         return None

@@ -1,4 +1,4 @@
-"""The folders where copies, indexes and compiled code are kept between runs, and how much of them is kept."""
+"""The folders in which copies, indexes and compiled code are kept between runs, and limits on their size."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rlmbox.errors import ContextError
 def cache_path(name: str) -> Path:
     """Return the path of a folder of this user's cache; it need not exist.
 
-    This is the one reading of the environment: `$XDG_CACHE_HOME/rlmbox/NAME` where that is an absolute path, else
-    `~/.cache/rlmbox/NAME` (`~/Library/Caches/rlmbox/NAME` on macOS).
+    The only place that reads the environment for this: `$XDG_CACHE_HOME/rlmbox/NAME` if that is an absolute path,
+    otherwise `~/.cache/rlmbox/NAME` (`~/Library/Caches/rlmbox/NAME` on macOS).
 
     Args:
         name: The folder's name, such as `texts`.
@@ -34,13 +34,13 @@ def cache_path(name: str) -> Path:
 
 
 def cache_folder(name: str) -> Path:
-    """Return a folder of this user's cache that nobody else can enter; make it if it is not there.
+    """Return a folder of this user's cache that nobody else can enter, creating it if needed.
 
     Args:
         name: The folder's name; see `cache_path`.
 
     Raises:
-        ContextError: There is no place for it, it is a link, or it belongs to others or others could write there.
+        ContextError: There is no place for it, it is a link, or it is owned or writable by others.
     """
     folder = cache_path(name)
     try:
@@ -55,11 +55,11 @@ def cache_folder(name: str) -> Path:
 
 
 def _make_private(folder: Path) -> None:
-    """Check that only this user can have written to a folder, and close it to all others."""
+    """Check that only this user can have written to a folder, and deny others access to it."""
     status = folder.lstat()
     if stat.S_ISLNK(status.st_mode):
         raise ContextError(f"{folder}: is a link, which the cache does not follow; remove it, or set XDG_CACHE_HOME")
-    # The content of the cache is believed later, so that only its owner may have written it.
+    # The content of the cache is trusted later, so only its owner may have written it.
     if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
         raise ContextError(f"{folder}: other users can write to it; run chmod 700, or set XDG_CACHE_HOME")
     if status.st_mode & 0o077 and hasattr(os, "geteuid"):
@@ -67,7 +67,7 @@ def _make_private(folder: Path) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a new file that only its owner can read; neither an existing file nor a link is written to.
+    """Write a new file that only its owner can read; never writes to an existing file or link.
 
     Raises:
         OSError: It exists, or cannot be written.
@@ -78,14 +78,14 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def trim(folder: Path, most_bytes: int, *, keep: Path) -> None:
-    """Remove the entries of a folder that were not used for longest until the rest fits.
+    """Remove the least recently used entries of a folder until the rest fits.
 
-    Called after something was added, so that of several who add at once the last one sees it all.
+    Called after an addition, so that of several concurrent ones the last sees all entries.
 
     Args:
-        folder: The folder; its entries are files, or folders that are one thing each.
-        most_bytes: What may stay.
-        keep: An entry that stays in any case.
+        folder: The folder; its entries are files, or folders that form a unit.
+        most_bytes: Maximum total size.
+        keep: An entry that is never removed.
     """
     found = []
     with suppress(OSError), os.scandir(folder) as entries:
@@ -112,7 +112,7 @@ def _size_bytes(folder: str) -> int:
 
 
 def remove(entry: Path) -> None:
-    """Remove a file or a folder with all that is in it, if it is there."""
+    """Remove a file, or a folder with its content, if it exists."""
     if entry.is_dir() and not entry.is_symlink():
         shutil.rmtree(entry, ignore_errors=True)
     else:

@@ -1,4 +1,4 @@
-"""Several documents as one text, and which of them a position belongs to."""
+"""Several documents as one text, and the mapping from positions to documents."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _MAX_NAME_CHARS = 1_000
 class Documents:
     """The positions of the documents of a text, in characters.
 
-    A document owns the text from its header up to the next document's header; its own text is what lies
-    between `starts` and `ends`.
+    A document owns the text from its header up to the next document's header; its own text is between `starts` and
+    `ends`.
 
     Attributes:
-        names: Their names, each once.
-        regions: Where each one's header begins; where its text begins if it has none.
-        starts: Where each one's text begins.
-        ends: Where each one's text ends.
-        page_starts: Where the pages of a single document begin that was converted from one with pages, or None.
+        names: Their unique names.
+        regions: Start of each document's header, or of its text if it has none.
+        starts: Start of each document's text.
+        ends: End of each document's text.
+        page_starts: Starts of the pages of a single document that was converted from one with pages, or None.
     """
 
     names: tuple[str, ...]
@@ -55,19 +55,19 @@ class Documents:
         return len(self.names)
 
     def at(self, position: int) -> int:
-        """Return the index of the document that a position belongs to; a header belongs to what follows it."""
+        """Return the index of the document that a position belongs to; a header belongs to the document after it."""
         return max(0, bisect_right(self.regions, position) - 1)
 
     def within(self, index: int, position: int) -> int:
-        """Return the position in a document, moved to its nearest end if it is outside."""
+        """Return the position within a document, clamped to its bounds."""
         return min(max(position, self.starts[index]), self.ends[index]) - self.starts[index]
 
     def length(self, index: int) -> int:
-        """Return the characters of a document."""
+        """Return the length of a document in characters."""
         return self.ends[index] - self.starts[index]
 
     def lengths(self) -> list[int]:
-        """Return the characters of each document."""
+        """Return the length of each document in characters."""
         return [end - start for start, end in zip(self.starts, self.ends, strict=True)]
 
     def clipped(self, start: int, end: int) -> Documents:
@@ -83,12 +83,11 @@ class Documents:
         """Find a document.
 
         Args:
-            key: Its index, negative from the end; its name; or the last parts of its path where only one
-                document has them.
+            key: Its index, negative from the end; its name; or the last parts of its path if they are unique.
 
         Raises:
             IndexError: There is no document with this index.
-            KeyError: There is none with this name, or several; the message lists names that are close.
+            KeyError: No document has this name, or several do; the message suggests similar names.
         """
         if isinstance(key, int):
             if not -len(self) <= key < len(self):
@@ -122,7 +121,7 @@ class Documents:
 
 
 def _composed(name: str) -> str:
-    # Some file systems take the accents of names apart, and people write them together.
+    # Some file systems decompose accents, and people type them composed.
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
@@ -137,21 +136,21 @@ def header(name: str) -> str:
 
 
 class Joining:
-    """Make one text of documents: header, text, a newline if it lacks one, and a blank line between.
+    """Joins documents into one text: header, text, a newline if it lacks one, and a blank line in between.
 
-    What is larger than `MEMORY_BYTES` is written to a file of the cache.
+    A text larger than `MEMORY_BYTES` is written to a file of the cache.
 
     Attributes:
         size_bytes: Bytes so far.
         length: Characters so far.
-        replaced: How many U+FFFD stand in for invalid bytes.
+        replaced: Number of U+FFFD that replace invalid bytes.
     """
 
     def __init__(self, label: str) -> None:
         """Start a text.
 
         Args:
-            label: What errors call it.
+            label: The text's name in errors.
         """
         self.size_bytes = self.length = self.replaced = 0
         self._label = label
@@ -166,7 +165,7 @@ class Joining:
         return any(end > start for start, end in zip(self._starts, self._ends, strict=True))
 
     def add(self, name: str, content: Utf8) -> None:
-        """Add a document; a name that occurs again gets a number.
+        """Add a document; a repeated name gets a number.
 
         Raises:
             ContextError: It does not fit into the cache.
@@ -174,7 +173,7 @@ class Joining:
         self.add_pieces(name, content.length, (content.data,), content.replaced)
 
     def add_pieces(self, name: str, length: int, pieces: Iterable[bytes], replaced: int) -> None:
-        """Add a document of so many characters in several pieces.
+        """Add a document of `length` characters in several pieces.
 
         Raises:
             ContextError: It does not fit into the cache.
@@ -214,7 +213,7 @@ class Joining:
             self._file.discard()
 
     def finish(self) -> tuple[TextStore, Documents]:
-        """Return the text and where its documents are.
+        """Return the text and the positions of its documents.
 
         Raises:
             ContextError: It does not fit into the cache.
@@ -233,7 +232,7 @@ def _unused(name: str, taken: dict[str, None]) -> str:
 
 
 def suffix_counts(names: Sequence[str], limit: int) -> dict[str, int]:
-    """Count the endings of file names, such as `.py`, most frequent first; files without one count as `""`."""
+    """Count file extensions, such as `.py`, most frequent first; files without one count as `""`."""
     counts: dict[str, int] = {}
     for name in names:
         suffix = suffix_of(name)
@@ -243,7 +242,7 @@ def suffix_counts(names: Sequence[str], limit: int) -> dict[str, int]:
 
 
 def suffix_of(name: str) -> str:
-    """Return the ending of a file's name in lower case, such as `.py`, or the empty string; `.gz` and such not."""
+    """Return a file's extension in lower case, such as `.py`, ignoring `.gz` and the like; empty if there is none."""
     path = PurePosixPath(name)
     suffix = path.suffix.lower()
     if suffix in _COMPRESSED and path.with_suffix("").suffix:

@@ -1,6 +1,6 @@
-"""The same letters in another Unicode form: `é` may be one character, or `e` and an accent.
+"""Equivalent Unicode forms of letters: `é` may be one character, or `e` and a combining accent.
 
-A pattern is written so that it finds both. Where it matches stays a place in the text as it is.
+Patterns are rewritten to match both forms. Positions of matches remain those in the unchanged text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-# Signs that are canonically a letter, and so vanish when a text is composed.
+# Signs that are canonically equivalent to a letter, and so vanish when a text is composed.
 _SIGNS = {"\u00c5": "\u212b", "\u03a9": "\u2126"}
 _ESCAPE = re.compile(
     r"\\x([0-9A-Fa-f]{2})|\\x\{([0-9A-Fa-f]{1,6})\}|\\u([0-9A-Fa-f]{4})|\\U([0-9A-Fa-f]{8})|\\.", re.DOTALL
@@ -24,7 +24,7 @@ _PIECE = re.compile(
 )
 
 
-# How the UTF-8 of accents, of the parts of Korean syllables, and of those signs begins.
+# First bytes in UTF-8 of accents, of the parts of Korean syllables, and of those signs.
 APART = (b"\xcc", b"\xcd", b"\xe1\x84", b"\xe1\x85", b"\xe1\x86", b"\xe1\x87", b"\xe2\x84\xab", b"\xe2\x84\xa6")
 
 
@@ -35,7 +35,7 @@ def composed(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def forms(letter: str) -> tuple[str, ...]:
-    """Return a composed character, perhaps with accents behind it, in all its forms, itself first."""
+    """Return all forms of a composed character, possibly followed by accents; the given one first."""
     apart = unicodedata.normalize("NFD", letter)
     partly = (unicodedata.normalize("NFC", apart[:end]) + apart[end:] for end in range(1, len(apart)))
     sign = (_SIGNS[letter],) if letter in _SIGNS else ()
@@ -43,17 +43,17 @@ def forms(letter: str) -> tuple[str, ...]:
 
 
 def has_forms(text: str) -> bool:
-    """Return whether a text may be written in another form."""
+    """Return whether a text has other equivalent forms."""
     return not text.isascii() and (composed(text) != text or any(len(forms(char)) > 1 for char in text))
 
 
 def literal(text: str) -> str:
-    """Return a regular expression that finds a text in every form."""
+    """Return a regular expression that matches a text in every form."""
     return "".join(map(_any_form, _clusters(composed(text))))
 
 
 def _clusters(text: str) -> Iterator[str]:
-    """Return characters, each with the accents that follow it."""
+    """Yield characters, each with the accents that follow it."""
     begin = 0
     for number, char in enumerate(text):
         if number > begin and not unicodedata.combining(char):
@@ -72,18 +72,18 @@ def _escaped(text: str) -> str:
 
 
 def expression(pattern: str) -> str:
-    """Return a regular expression that finds, in every form, what a given one finds in one form."""
+    """Return a regular expression that matches in every form what the given one matches in one."""
     return "".join(_pieces(composed(pattern))) if may_differ(pattern) else pattern
 
 
 def may_differ(pattern: str) -> bool:
-    """Return whether a regular expression names letters that ASCII lacks."""
+    """Return whether a regular expression names non-ASCII letters."""
     return not pattern.isascii() or any(escape in pattern for escape in ("\\x", "\\u", "\\U"))
 
 
 def _pieces(pattern: str) -> Iterator[str]:
-    # An accent is no word character, so that beside a word's edge a letter stays as it is; and so do classes, which
-    # may be there without it showing.
+    # An accent is not a word character, so a letter next to a word boundary is left alone; so are classes, whose
+    # members may not be visible.
     has_edges = _EDGE.search(pattern) is not None
     for found in _PIECE.finditer(pattern):
         piece = found[0]
@@ -99,14 +99,14 @@ def _pieces(pattern: str) -> Iterator[str]:
 
 
 def _character(escape: re.Match[str]) -> str:
-    """Return the character that an escape stands for; the empty string where it is of another kind."""
+    """Return the character that an escape denotes; the empty string for other escapes."""
     code = next((group for group in escape.groups() if group), None)
     value = int(code, 16) if code else 0
     return chr(value) if 0x80 <= value <= 0x10FFFF and not 0xD800 <= value < 0xE000 else ""
 
 
 def _class(written: str) -> str:
-    """Return a class of characters with the other forms of those that it names beside it."""
+    """Return a character class extended by the other forms of its members."""
     if written.startswith("[^"):
         return written
     inner = written[1:-1]
@@ -115,5 +115,5 @@ def _class(written: str) -> str:
         in_range = inner[number + 1 : number + 2] == "-" or inner[number - 1 : number] == "-"
         if not char.isascii() and not in_range:
             others.update(dict.fromkeys(forms(char)[1:]))
-    # The longer forms first, so that a letter does not match without its accent.
+    # Longer forms first, so that a letter does not match without its accent.
     return f"(?:{'|'.join([*map(_escaped, others), written])})" if others else written

@@ -1,8 +1,8 @@
-"""From characters and lines to bytes, through counts of each small block.
+"""Mapping of characters and lines to bytes, through counts for small blocks.
 
-For each block of 16 KiB there is how many characters (or newlines) begin in it, in two bytes, and for each 64
-blocks how many come before: 280 KB for a text of 2 GB. A position is found by halving the sums, adding up a few
-counts, and decoding part of one block; how long the text is does not matter.
+For each block of 16 KiB the index stores how many characters (or newlines) begin in it, in two bytes, and for each 64
+blocks how many come before: 280 KB for a text of 2 GB. A position is found by bisecting the sums, adding up a few
+counts, and decoding part of one block, independent of the length of the text.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _POLL_S = 0.1
 
 
 class Counts:
-    """Count of something that begins in each block of a text.
+    """The number of items that begin in each block of a text.
 
     Attributes:
         blocks: The count of each block.
@@ -50,7 +50,7 @@ class Counts:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that it takes."""
+        """Memory that the counts take."""
         return self.blocks.itemsize * len(self.blocks) + self._sums.itemsize * len(self._sums)
 
     def before(self, block: int) -> int:
@@ -59,7 +59,7 @@ class Counts:
         return self._sums[group] + sum(self.blocks[group * _GROUP : block]) if self._sums else 0
 
     def block_of(self, number: int) -> tuple[int, int]:
-        """Return the block that has one by its number, from 0 to `total` - 1, and how many come before the block."""
+        """Return the block of an item by its number, from 0 to `total` - 1, and the number of items before it."""
         group = bisect_right(self._sums, number) - 1
         begin = group * _GROUP
         sums = list(accumulate(self.blocks[begin : begin + _GROUP], initial=self._sums[group]))
@@ -68,17 +68,17 @@ class Counts:
 
 
 def count_chars(source: ByteSource, check: Callable[[], None] = lambda: None) -> tuple[int, Counts | None]:
-    """Count the characters of a text, and make sure that it is UTF-8.
+    """Count the characters of a text, and check that it is UTF-8.
 
     Args:
         source: The text.
-        check: Called between pieces; what it raises ends the count.
+        check: Called between pieces; an exception that it raises ends the count.
 
     Returns:
-        The number of characters, and their counts by block; None where each is a byte.
+        The number of characters, and their counts by block; None if each is a byte.
 
     Raises:
-        InvalidUtf8: It is not.
+        InvalidUtf8: The text is not valid UTF-8.
     """
     begin = _ascii_bytes(source, check)
     if begin == source.size_bytes:
@@ -108,7 +108,7 @@ def _by_pieces(source: ByteSource, begin: int, check: Callable[[], None]) -> arr
 
 
 def _by_programs(source: ByteSource, begin: int, check: Callable[[], None]) -> array[int] | None:
-    """Have processes count a range each; gives None where that is not possible, or not worth it."""
+    """Count ranges in separate processes; return None if that is not possible, or not worthwhile."""
     parts = threads()
     if (
         not isinstance(source, InFile)
@@ -134,7 +134,7 @@ def _by_programs(source: ByteSource, begin: int, check: Callable[[], None]) -> a
     blocks, position = array("H"), begin
     for (at, end), output in zip(ranges, outputs, strict=True):
         if len(output) != 16 + 2 * (-(-(end - at) // BLOCK_BYTES)):
-            # It found something that is not UTF-8, or could not run: the slower way tells what and where.
+            # It found invalid UTF-8, or could not run: the slower way reports what and where.
             return None
         first, finish = array("q", output[:16])
         if first != position and at != begin:
@@ -148,7 +148,7 @@ def _program(source: InFile, begin: int, end: int) -> subprocess.Popen[bytes]:
     arguments = [sys.executable, "-I", "-S", "-B", _counting.__file__, str(source.offset), str(begin), str(end)]
     descriptor = source.duplicate()
     try:
-        return subprocess.Popen(  # noqa: S603 - our own file and numbers
+        return subprocess.Popen(  # noqa: S603 - our own file, and numbers
             arguments, stdin=descriptor, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={}
         )
     finally:
@@ -174,7 +174,7 @@ def count_newlines(source: ByteSource, check: Callable[[], None] = lambda: None)
 
 
 def _ahead(source: ByteSource, begin: int) -> Iterator[tuple[int, bytes]]:
-    """Return the pieces of a text and where they begin; the next is read while one is worked on."""
+    """Yield the pieces of a text with their positions, reading the next one in advance."""
     starts = range(begin, source.size_bytes, PIECE_BYTES)
 
     def read(at: int) -> bytes:
@@ -196,7 +196,7 @@ def _ahead(source: ByteSource, begin: int) -> Iterator[tuple[int, bytes]]:
 
 
 class Index:
-    """Find characters and lines in a source of valid UTF-8; what it needs is counted on first use.
+    """Locates characters and lines in valid UTF-8; counts are made on first use.
 
     Attributes:
         source: The bytes.
@@ -226,7 +226,7 @@ class Index:
         return self.count_newlines()
 
     def count_newlines(self, check: Callable[[], None] = lambda: None) -> Counts:
-        """Count the newlines if that has not been done; what `check` raises between pieces ends it."""
+        """Count the newlines unless done before; an exception that `check` raises between pieces ends it."""
         if self._newlines is None:
             with self._lock:
                 if self._newlines is None:
@@ -252,7 +252,7 @@ class Index:
         return position + 1 + _continued(near)
 
     def _block(self, block: int) -> tuple[int, bytes]:
-        """Return the characters that begin in a block as bytes, and where they do."""
+        """Return the bytes of the characters that begin in a block, and their position."""
         begin = block * BLOCK_BYTES
         end = min(begin + BLOCK_BYTES, self.source.size_bytes)
         data = self.source.read(begin, min(end + MAX_CHAR_BYTES - 1, self.source.size_bytes))
@@ -272,7 +272,7 @@ class Index:
         return begin + len(data) - _bytes_of_last(data, held - left, held)
 
     def char_of(self, position: int) -> int:
-        """Return the number of characters before a byte position, which is at the start of one."""
+        """Return the number of characters before a byte position, which must be at the start of one."""
         counts = self.chars
         block = position // BLOCK_BYTES
         if block >= len(counts.blocks):
@@ -291,7 +291,7 @@ class Index:
         return counts.before(block) + self.source.read(block * BLOCK_BYTES, position).count(b"\n")
 
     def after_newline(self, number: int) -> int:
-        """Return the position after the newline of that number, from 1."""
+        """Return the position after the newline with a number, from 1."""
         block, before = self.newlines.block_of(number - 1)
         begin = block * BLOCK_BYTES
         data = self.source.read(begin, min(begin + BLOCK_BYTES, self.source.size_bytes))
@@ -302,7 +302,7 @@ class Index:
 
 
 def _continued(data: bytes) -> int:
-    """Return the number of first bytes that belong to a character that began before."""
+    """Return the number of leading bytes that belong to a character that began before."""
     count = 0
     while count < len(data) and data[count] & 0xC0 == 0x80:
         count += 1
@@ -316,7 +316,7 @@ def _start_of_char(data: bytes, position: int) -> int:
 
 
 def _bytes_of_first(data: bytes, chars: int, held: int) -> int:
-    """Return the bytes of the first characters of a block, of which it has `held`: guesses, and decodes up to there."""
+    """Return the length in bytes of a block's first `chars` characters of `held`, by estimating and then decoding."""
     position = 0
     while chars:
         guess = position + max(MAX_CHAR_BYTES, chars * (len(data) - position) // held)
@@ -329,7 +329,7 @@ def _bytes_of_first(data: bytes, chars: int, held: int) -> int:
 
 
 def _bytes_of_last(data: bytes, chars: int, held: int) -> int:
-    """Return the bytes of the last characters of a block."""
+    """Return the length in bytes of a block's last characters."""
     end = len(data)
     while chars:
         guess = end - max(MAX_CHAR_BYTES, chars * end // held)

@@ -1,4 +1,4 @@
-"""Reading a text by position, line, piece and page."""
+"""Reading of a text by position, line, piece and page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PREVIEW_CHARS = 200
 
 
 class Reading:
-    r"""A text that is read by position. Positions are characters, as in a Python `str`; lines are what `\n` ends."""
+    r"""A text that is read by position. Positions are in characters, as in a Python `str`; lines end with `\n`."""
 
     @property
     def _store(self) -> TextStore:
@@ -22,40 +22,40 @@ class Reading:
 
     @property
     def length(self) -> int:
-        """Characters."""
+        """Length in characters."""
         return self._store.length
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of its UTF-8."""
+        """Length in bytes as UTF-8."""
         return self._store.size_bytes
 
     @cached_property
     def line_count(self) -> int:
-        """Lines."""
+        """Number of lines."""
         return self._store.line_count
 
     def __len__(self) -> int:
         return self.length
 
     def text(self) -> str:
-        """Return the whole as a `str`."""
+        """Return the whole text as a `str`."""
         return self._store.slice(None, None)
 
     def buffer(self) -> memoryview:
-        """Return the whole as UTF-8: without a copy where it is in memory; a text on disk is read into memory first."""
+        """Return the whole text as UTF-8, without a copy if it is in memory; one on disk is read into memory first."""
         return self._store.buffer
 
     def pieces(self, size_bytes: int = 1024 * 1024) -> Iterator[bytes]:
-        """Return the whole as UTF-8, so many bytes at a time."""
+        """Yield the whole text as UTF-8, in pieces of `size_bytes`."""
         return self._store.pieces(size_bytes)
 
     def backing(self) -> Backing | None:
-        """Return the range of a file on disk that the text is, for a process that maps it; None if it is in memory."""
+        """Return the range of a file on disk that holds the text, for mapping it; None if it is in memory."""
         return self._store.backing()
 
     def slice(self, start: int | None = None, end: int | None = None) -> str:
-        """Return `text()[start:end]`; negative and huge positions mean what they mean there."""
+        """Return `text()[start:end]`; negative and out-of-range positions work as they do there."""
         return self._store.slice(start, end)
 
     def read_chunk(self, start: int, size: int = 10_000) -> str:
@@ -85,7 +85,7 @@ class Reading:
         return self._store.slice(0, max(0, chars))
 
     def chunk_spans(self, size: int = 100_000, overlap: int = 0) -> range:
-        """Return the starts of the chunks of `chunk`; each is `size` long, the last up to the end.
+        """Return the starts of the chunks of `chunk`; each is `size` long, except the last.
 
         Raises:
             ValueError: The size is not positive, or the overlap is negative or not smaller.
@@ -97,7 +97,7 @@ class Reading:
         return range(0, max(1, self.length - overlap), size - overlap)
 
     def chunk(self, size: int = 100_000, overlap: int = 0) -> list[str]:
-        """Cut the text into pieces of `size` characters, each beginning with the last `overlap` of the one before.
+        """Cut the text into pieces of `size` characters, each beginning with the last `overlap` of the previous one.
 
         Raises:
             ValueError: The size is not positive, or the overlap is negative or not smaller.
@@ -116,20 +116,20 @@ class Reading:
         return self._store.char_offset(self._store.line_start(line))
 
     def lines(self, a: int | None = None, b: int | None = None) -> str:
-        r"""Return the lines from `a` up to but without `b`, counted from 0 and sliced as a list would be.
+        r"""Return the lines from `a` up to but not including `b`, counted from 0 and sliced like a list.
 
-        Hits count lines from 1 as editors do: line `k` of a single text is `lines(k - 1, k)`. Lines keep their `\n`.
+        Hits count lines from 1, as editors do: line `k` of a single text is `lines(k - 1, k)`. Lines keep their `\n`.
         """
         return self._store.slice(*self.line_span(a, b))
 
     @property
     def _own_page_starts(self) -> tuple[int, ...] | None:
-        """The starts of the text's own pages, if it was converted from something that has them."""
+        """The page starts of a text that was converted from a document with pages."""
         return None
 
     @property
     def num_pages(self) -> int:
-        """Pages."""
+        """Number of pages."""
         own = self._own_page_starts
         return -(-self.length // PAGE_CHARS) if own is None else len(own)
 
@@ -148,10 +148,9 @@ class Reading:
         return self._page_start(n), self._page_start(n + 1)
 
     def page(self, n: int) -> str:
-        """Return a page, counted from 0: about 3,000 characters, cut after a line where one ends near.
+        """Return a page, counted from 0: about 3,000 characters, cut at the end of a line if one is near.
 
-        A text that was converted from a document with pages has those instead. All pages together are the whole
-        text.
+        A text converted from a document with pages has those instead. All pages together are the whole text.
 
         Args:
             n: The page, negative from the end.
@@ -165,7 +164,7 @@ class Reading:
         own = self._own_page_starts
         if own is not None:
             return 0 if n == 0 else own[n] if n < len(own) else self.length
-        # Each boundary is found by itself, so that no page depends on those before it.
+        # Each boundary is computed independently, so that no page depends on those before it.
         nominal = n * PAGE_CHARS
         if nominal == 0 or nominal >= self.length:
             return min(nominal, self.length)

@@ -1,7 +1,7 @@
-"""Finding bytes in a source of any size: piece by piece, by several threads, in order.
+"""Searching for bytes in a source of any size: piece by piece, by several threads, in order.
 
-Threads help because reading a file and the C library's `strstr` let go of Python's lock; `strstr` is also several
-times as fast as `bytes.find`, having been written for processors that compare many bytes at once.
+Threads help because reading a file and the C library's `strstr` release the GIL; `strstr` is also several times as
+fast as `bytes.find`, because it compares many bytes at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 _FIRST_BYTES = 256 * 1024
 _STEP_BYTES = 1024 * 1024
-# What `strstr` may need for each byte of text in the worst case of a poor C library is the needle's length.
+# In the worst case of a poor C library, `strstr` takes time in proportion to text times needle.
 _MAX_STRSTR_BYTES = 256
 _MANY = 64
 
@@ -30,7 +30,7 @@ Tick = Callable[[], None]
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:
-    """Return the result of the work on each item, in order, while threads are ahead by a few items."""
+    """Yield the result of `work` for each item, in order, while threads work a few items ahead."""
     from concurrent.futures import Future, ThreadPoolExecutor
 
     count = threads()
@@ -48,7 +48,7 @@ def in_order(work: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, N
 
 
 def occurrences(source: ByteSource, needle: bytes, begin: int, end: int, tick: Tick) -> Iterator[int]:
-    """Return the positions of bytes between two positions, without overlaps, as `bytes.find` would."""
+    """Yield the positions of `needle` between two positions, without overlaps, as `bytes.find` would."""
     if isinstance(source, InMemory):
         yield from _in_memory(source.data, needle, begin, end, tick)
         return
@@ -59,7 +59,7 @@ def occurrences(source: ByteSource, needle: bytes, begin: int, end: int, tick: T
     done = begin
     for step, places in _stepped(starts, begin, end):
         tick()
-        if places and places[0] < done:  # what ends in this step begins in the one before
+        if places and places[0] < done:  # an occurrence that began in the previous step
             places = starts((done, max(done, step[1])))
         for start in places:
             yield start
@@ -69,7 +69,7 @@ def occurrences(source: ByteSource, needle: bytes, begin: int, end: int, tick: T
 
 
 def count(source: ByteSource, needle: bytes, begin: int, end: int, tick: Tick) -> int:
-    """Count the occurrences that do not overlap."""
+    """Count the occurrences without overlaps."""
     if isinstance(source, InMemory):
         return source.data.count(needle, begin, end)
     if _overlaps_itself(needle):
@@ -94,7 +94,7 @@ def _in_memory(data: bytes, needle: bytes, begin: int, end: int, tick: Tick) -> 
 
 
 def _stepped(work: Callable[[tuple[int, int]], R], begin: int, end: int) -> Iterator[tuple[tuple[int, int], R]]:
-    """Works on steps of a range; on the first without threads, so that what is near the beginning is found at once."""
+    """Run `work` on steps of a range; the first step without threads, so that early results come at once."""
     first = (begin, min(begin + _FIRST_BYTES, end))
     yield first, work(first)
     steps = [(at, min(at + _STEP_BYTES, end)) for at in range(first[1], end, _STEP_BYTES)]
@@ -118,9 +118,9 @@ _own = _Own()
 
 
 def filled(source: ByteSource, begin: int, end: int) -> bytearray:
-    """Return a buffer of this thread's own that begins with the bytes between two positions, and has room for one more.
+    """Return a buffer of this thread that begins with the bytes between two positions, and has room for one more.
 
-    It is the same each time, so that nothing that was read before may be needed any more.
+    The buffer is reused: earlier content is overwritten.
     """
     buffer = _own.of(end - begin + 1)
     source.read_into(buffer, begin, end)
@@ -145,7 +145,7 @@ def _count(source: ByteSource, needle: bytes, begin: int, end: int) -> int:
 
 
 def found(buffer: bytearray, size: int, needle: bytes) -> Iterator[int]:
-    """Return the positions of bytes among the first of a buffer, whose next byte is overwritten."""
+    """Yield the positions of `needle` among the first `size` bytes of a buffer, whose next byte is overwritten."""
     position = 0
     strstr = _strstr() if 1 < len(needle) <= _MAX_STRSTR_BYTES and b"\0" not in needle else None
     if strstr and buffer.find(b"\0", 0, size) < 0:
@@ -159,7 +159,7 @@ def found(buffer: bytearray, size: int, needle: bytes) -> Iterator[int]:
                 return
             yield place - address
             position = place - address + len(needle)
-    # Where there are many, the way into the C library and back costs more than it saves.
+    # With many occurrences, calling into the C library costs more than it saves.
     while (position := buffer.find(needle, position, size)) >= 0:
         yield position
         position += len(needle)
@@ -182,5 +182,5 @@ def _strstr() -> Any:
 
 @lru_cache(maxsize=16)
 def _overlaps_itself(needle: bytes) -> bool:
-    """Return whether two occurrences may overlap; long ones are not looked at."""
+    """Return whether two occurrences may overlap; long needles are not checked."""
     return len(needle) > _MAX_STRSTR_BYTES or any(needle.startswith(needle[at:]) for at in range(1, len(needle)))

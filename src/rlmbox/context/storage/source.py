@@ -1,8 +1,7 @@
 """The bytes of a text: in memory, or in a file that is read by position.
 
-A file is never mapped here. Reading a page of a mapping beyond the end of a file that was cut ends the process
-(SIGBUS), at a moment that no check can exclude; `pread` gives fewer bytes instead, and is as fast
-(docs/decisions/0010).
+A file is never mapped here. Reading a page of a mapping beyond the end of a truncated file kills the process (SIGBUS),
+at a moment that no check can exclude; `pread` returns fewer bytes instead, and is as fast (docs/decisions/0010).
 """
 
 from __future__ import annotations
@@ -32,20 +31,20 @@ _SPECIAL_KINDS = (
 
 
 class ByteSource(Protocol):
-    """Bytes that never change, read by position.
+    """Immutable bytes, read by position.
 
     Attributes:
-        size_bytes: How many there are.
+        size_bytes: Their number.
     """
 
     size_bytes: int
 
     def read(self, begin: int, end: int) -> bytes:
-        """Return the bytes between two positions that lie within."""
+        """Return the bytes between two valid positions."""
         ...
 
     def read_into(self, buffer: bytearray, begin: int, end: int) -> None:
-        """Put the bytes between two positions at the beginning of a buffer that is large enough."""
+        """Copy the bytes between two positions to the beginning of a buffer that is large enough."""
         ...
 
 
@@ -63,24 +62,23 @@ class InMemory:
         return self.data[begin:end]
 
     def read_into(self, buffer: bytearray, begin: int, end: int) -> None:
-        """Put bytes at the beginning of a buffer."""
+        """Copy the bytes between two positions to the beginning of a buffer."""
         memoryview(buffer)[: end - begin] = memoryview(self.data)[begin:end]
 
 
 class InFile:
     """Bytes of a regular file, from an offset to its end.
 
-    Every reading is followed by a look at the file's size and time of change, so that what was read is what the
-    file had when it was opened. What remains unseen is a change that leaves both as they were: one within the
-    same tick of the file system's clock as the change before the opening, or through another program's mapping
-    that has not been written back.
+    After every read, the file's size and modification time are checked, so that the bytes are those of the file when it
+    was opened. A change that leaves both as they were goes undetected: one within the same tick of the file system's
+    clock as the last change before the opening, or through another program's mapping that has not been written back.
 
     Attributes:
-        path: What the file was called when it was opened.
-        label: What errors call it.
+        path: The path under which the file was opened.
+        label: Its name in errors.
         offset: Position in the file of the first byte.
-        size_bytes: Bytes from there on.
-        stamp: Device, inode, size and time of change in nanoseconds, which tell one state of one file.
+        size_bytes: Number of bytes from there on.
+        stamp: Device, inode, size and modification time in nanoseconds, which identify one state of one file.
     """
 
     def __init__(self, path: Path, *, label: str | None = None) -> None:
@@ -100,11 +98,11 @@ class InFile:
         self.stamp = _stamp(status)
 
     def remove_when_closed(self) -> None:
-        """Remove the file once nothing in this process has it open."""
+        """Remove the file once it is closed in this process."""
         weakref.finalize(self, _remove, str(self.path))
 
     def skip(self, size_bytes: int) -> None:
-        """Leave out bytes at the beginning, such as a byte order mark; to be called before anything is read."""
+        """Skip bytes at the beginning, such as a byte order mark; must be called before anything is read."""
         self.offset += size_bytes
         self.size_bytes -= size_bytes
 
@@ -112,7 +110,7 @@ class InFile:
         """Return the bytes between two positions.
 
         Raises:
-            ContextError: The file changed or cannot be read any more.
+            ContextError: The file changed or can no longer be read.
         """
         pieces = []
         while begin < end:
@@ -124,10 +122,10 @@ class InFile:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read_to_end(self, most_bytes: int) -> bytes:
-        """Return the content of a file whose size is said to be 0, such as those of `/proc`.
+        """Return the content of a file whose reported size is 0, such as those of `/proc`.
 
         Args:
-            most_bytes: Where it stops.
+            most_bytes: Maximum number of bytes to read.
 
         Raises:
             ContextError: The file cannot be read.
@@ -139,10 +137,10 @@ class InFile:
         return b"".join(pieces)
 
     def read_into(self, buffer: bytearray, begin: int, end: int) -> None:
-        """Put bytes at the beginning of a buffer.
+        """Copy the bytes between two positions to the beginning of a buffer.
 
         Raises:
-            ContextError: The file changed or cannot be read any more.
+            ContextError: The file changed or can no longer be read.
         """
         if not hasattr(os, "preadv"):
             buffer[: end - begin] = self.read(begin, end)
@@ -169,10 +167,10 @@ class InFile:
             raise unreadable(self.label, error) from None
 
     def check(self) -> None:
-        """Look whether the file is still what was opened.
+        """Check that the file has not changed since it was opened.
 
         Raises:
-            ContextError: It changed.
+            ContextError: It has changed.
         """
         try:
             status = os.fstat(self._descriptor)
@@ -185,10 +183,10 @@ class InFile:
         return ContextError(f"{self.label}: {how} while it was in use; make a copy and give that")
 
     def duplicate(self) -> int:
-        """Return a read-only descriptor of the very file that was opened, which the caller closes.
+        """Return a read-only descriptor of the opened file itself, which the caller closes.
 
         Raises:
-            ContextError: The file changed.
+            ContextError: The file has changed.
         """
         self.check()
         return os.dup(self._descriptor)
@@ -198,13 +196,13 @@ class InFile:
 class Backing:
     """The range of a file on disk that holds a text as valid UTF-8.
 
-    Whoever maps it must be ready to die of SIGBUS if the file is cut short meanwhile: map it in processes that may.
+    A process that maps it is killed by SIGBUS if the file is truncated meanwhile: only map it in expendable processes.
 
     Attributes:
         file: The opened file.
         offset: Position in the file of the text's first byte.
-        size_bytes: Bytes of the text.
-        is_ascii: Whether characters and bytes are one to one.
+        size_bytes: Length of the text in bytes.
+        is_ascii: Whether each character is one byte.
     """
 
     file: InFile
@@ -214,36 +212,36 @@ class Backing:
 
     @property
     def path(self) -> Path:
-        """The path under which the file was opened; it may name another file by now."""
+        """The path under which the file was opened, which may name another file by now."""
         return self.file.path
 
     def open(self) -> int:
         """Return a read-only descriptor of the file, which the caller closes.
 
-        It is of the whole file, and shares its position with others: use `pread` or a mapping.
+        It covers the whole file, and shares its position with other descriptors: use `pread` or a mapping.
 
         Raises:
-            ContextError: The file changed since it was opened.
+            ContextError: The file has changed since it was opened.
         """
         return self.file.duplicate()
 
     def check(self) -> None:
-        """Look whether the file is still what was opened.
+        """Check that the file has not changed since it was opened.
 
         Raises:
-            ContextError: It changed.
+            ContextError: It has changed.
         """
         self.file.check()
 
 
 def threads() -> int:
-    """Return the number of threads that work on a text may use."""
+    """Return the number of threads for work on a text."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(_MAX_THREADS, available)
 
 
 def pieces(source: ByteSource, begin: int, end: int, size_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
-    """Return the bytes between two positions, one piece after the other."""
+    """Yield the bytes between two positions, in pieces."""
     for at in range(begin, end, size_bytes):
         yield source.read(at, min(at + size_bytes, end))
 
@@ -253,13 +251,13 @@ def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
 
 
 def _open(path: Path, label: str) -> int:
-    # Not blocking, and looked at after opening: what the name stood for a moment ago does not count.
+    # Non-blocking, and checked after opening, because the name may refer to something else by then.
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except (FileNotFoundError, NotADirectoryError):
         raise missing(label) from None
     except OSError as error:
-        if stat.S_ISSOCK(_mode(path)):  # which cannot be opened at all
+        if stat.S_ISSOCK(_mode(path)):  # cannot be opened at all
             raise special(label, stat.S_IFSOCK) from None
         raise unreadable(label, error) from None
     except ValueError:
@@ -280,27 +278,27 @@ def _mode(path: Path) -> int:
 
 def _remove(name: str) -> None:
     with suppress(OSError):
-        os.unlink(name)  # noqa: PTH108 - at the end of the process, when little of Python is left
+        os.unlink(name)  # noqa: PTH108 - called at interpreter shutdown, when little of Python is left
 
 
 def missing(label: str) -> ContextError:
-    """Return the error of a path that names nothing."""
+    """Return the error for a path that does not exist."""
     return ContextError(f"{label}: no such file or directory; check the path")
 
 
 def not_a_path(label: str) -> ContextError:
-    """Return the error of a path with a NUL character."""
+    """Return the error for a path with a NUL character."""
     return ContextError(f"{label!r}: is not a path; it has a NUL character")
 
 
 def unreadable(label: str, error: OSError) -> ContextError:
-    """Return the error of a file that the system does not let us read."""
+    """Return the error for a file that cannot be read."""
     why = error.strerror or type(error).__name__
     return ContextError(f"{label}: cannot be read ({why}); check its permissions or give another path")
 
 
 def special(label: str, mode: int) -> ContextError:
-    """Return the error of what is no regular file."""
+    """Return the error for a path that is not a regular file."""
     kind = "a directory" if stat.S_ISDIR(mode) else "a special file"
     kind = next((name for test, name in _SPECIAL_KINDS if test(mode)), kind)
     return ContextError(f"{label}: is {kind}, not a file; write its content to a file and give that")

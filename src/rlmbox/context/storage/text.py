@@ -1,7 +1,7 @@
-"""Storage: UTF-8 bytes that are addressed by characters.
+"""Storage of UTF-8 bytes, addressed by characters.
 
-Everything above this module speaks of characters as in a Python `str`; everything that touches bytes asks
-`TextStore`, which asks a `ByteSource`: memory or a file.
+All modules above this one use character positions, as in a Python `str`; access to bytes goes through `TextStore`,
+which reads from a `ByteSource`: memory or a file.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from rlmbox.context.storage.source import Backing, ByteSource, InFile, InMemory,
 
 __all__ = ["BLOCK_BYTES", "TextStore", "Utf8", "encode"]
 
-# Counting the lines of so much takes a few milliseconds.
+# Counting the lines of this many bytes takes a few milliseconds.
 _SOON_BYTES = 16 * 1024 * 1024
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-# UTF-8 has no other use for these three bytes, so replacing them keeps every position.
+# These three bytes occur in UTF-8 only as a surrogate, so replacing them keeps every position.
 _ENCODED_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
 
@@ -30,8 +30,8 @@ class Utf8:
 
     Attributes:
         data: The bytes.
-        length: How many characters they are.
-        replaced: How many U+FFFD stand in for lone surrogates or invalid bytes.
+        length: Length in characters.
+        replaced: Number of U+FFFD that replace lone surrogates or invalid bytes.
     """
 
     data: bytes
@@ -40,7 +40,7 @@ class Utf8:
 
 
 def encode(text: str) -> Utf8:
-    """Return the UTF-8 of a `str`; each lone surrogate becomes one U+FFFD."""
+    """Encode a `str` as UTF-8; each lone surrogate becomes U+FFFD."""
     try:
         return Utf8(text.encode(), len(text))
     except UnicodeEncodeError:
@@ -51,12 +51,12 @@ def encode(text: str) -> Utf8:
 class TextStore:
     """A range of a source of valid UTF-8.
 
-    Byte positions are relative to the range and lie at the start of a character; so do those that are
-    returned. Views share the source and its index.
+    Byte positions, given and returned, are relative to the range and at the start of a character. Views share the
+    source and its index.
 
     Attributes:
-        length: Characters.
-        size_bytes: Bytes.
+        length: Length in characters.
+        size_bytes: Length in bytes.
     """
 
     __slots__ = ("_begin", "_first_char", "_first_newline", "_index", "_source", "length", "size_bytes")
@@ -77,22 +77,22 @@ class TextStore:
 
     @classmethod
     def over(cls, index: Index, length: int) -> TextStore:
-        """Return the store of all that an index is of.
+        """Return the store of the whole text of an index.
 
         Args:
-            index: Of a source of valid UTF-8.
-            length: Its characters.
+            index: The index of a source of valid UTF-8.
+            length: Its length in characters.
         """
         return cls(index, 0, index.source.size_bytes, 0, length)
 
     @property
     def is_ascii(self) -> bool:
-        """True if characters and bytes are one to one."""
+        """True if each character is one byte."""
         return self.length == self.size_bytes
 
     @property
     def source(self) -> ByteSource:
-        """The bytes; this text begins in them at `offset`."""
+        """The source of the bytes; this text begins in it at `offset`."""
         return self._source
 
     @property
@@ -107,13 +107,13 @@ class TextStore:
 
     @property
     def buffer(self) -> memoryview:
-        """The bytes: without a copy where they are in memory; a text in a file is read into memory first."""
+        """The bytes, without a copy if they are in memory; a text in a file is read into memory first."""
         if isinstance(self._source, InMemory):
             return memoryview(self._source.data)[self._begin : self._begin + self.size_bytes]
         return memoryview(self.read(0, self.size_bytes))
 
     def backing(self) -> Backing | None:
-        """Return the range of a file that the text is, or None if it is in memory."""
+        """Return the range of a file that holds the text, or None if it is in memory."""
         if not isinstance(self._source, InFile):
             return None
         return Backing(self._source, self._source.offset + self._begin, self.size_bytes, self.is_ascii)
@@ -123,7 +123,7 @@ class TextStore:
         return self._source.read(begin + self._begin, min(end, self.size_bytes) + self._begin)
 
     def pieces(self, size_bytes: int) -> Iterator[bytes]:
-        """Return all bytes, some at a time."""
+        """Yield all bytes, in pieces."""
         return pieces(self._source, self._begin, self._begin + self.size_bytes, size_bytes)
 
     @property
@@ -133,12 +133,12 @@ class TextStore:
 
     @property
     def knows_lines(self) -> bool:
-        """True if counting the lines takes no time, or little."""
+        """True if counting the lines takes little or no time."""
         return self._index.has_newlines or self._source.size_bytes <= _SOON_BYTES
 
     @property
     def line_count(self) -> int:
-        """Lines; the last may lack its newline."""
+        """Number of lines; the last one may lack its newline."""
         if not self.size_bytes:
             return 0
         return self.newlines_before(self.size_bytes) + (not self.ends_with_newline)
@@ -178,12 +178,12 @@ class TextStore:
         return self.read(begin, end).decode()
 
     def before(self, position: int, chars: int) -> str:
-        """Return up to so many characters that end at a byte position."""
+        """Return up to `chars` characters before a byte position."""
         begin = self.aligned(max(0, position - 4 * chars))
         return self.decode(begin, position)[-chars:] if chars > 0 else ""
 
     def after(self, position: int, chars: int) -> str:
-        """Return up to so many characters from a byte position on."""
+        """Return up to `chars` characters from a byte position on."""
         end = self.aligned(min(self.size_bytes, position + 4 * chars))
         return self.decode(position, end)[:chars]
 
@@ -192,7 +192,7 @@ class TextStore:
         first, last, _ = slice(start, end).indices(self.length)
         if first >= last:
             return ""
-        if not self.is_ascii and last - first <= BLOCK_BYTES // 4:  # to read a little too much beats looking twice
+        if not self.is_ascii and last - first <= BLOCK_BYTES // 4:  # reading slightly too much beats a second lookup
             return self.after(self.byte_offset(first), last - first)
         return self.decode(self.byte_offset(first), self.byte_offset(last))
 
@@ -208,19 +208,19 @@ class TextStore:
         return next(self.occurrences(needle, position), -1)
 
     def occurrences(self, needle: bytes, position: int = 0, tick: scan.Tick = lambda: None) -> Iterator[int]:
-        """Return the byte positions of occurrences that do not overlap.
+        """Yield the byte positions of occurrences without overlaps.
 
         Args:
-            needle: What to look for.
+            needle: The bytes to search for.
             position: Where to begin.
-            tick: Called now and then; what it raises ends the search.
+            tick: Called periodically; an exception that it raises ends the search.
         """
         end = self._begin + self.size_bytes
         for found in scan.occurrences(self._source, needle, position + self._begin, end, tick):
             yield found - self._begin
 
     def count(self, needle: bytes, tick: scan.Tick = lambda: None) -> int:
-        """Count the occurrences that do not overlap."""
+        """Count the occurrences without overlaps."""
         return scan.count(self._source, needle, self._begin, self._begin + self.size_bytes, tick)
 
     def _newlines_before_range(self) -> int:
@@ -233,7 +233,7 @@ class TextStore:
         return self._index.newlines_before(position + self._begin) - self._newlines_before_range()
 
     def line_start(self, line: int) -> int:
-        """Return the byte position where a line begins; line 0 is the first.
+        """Return the byte position of the start of a line; line 0 is the first.
 
         Args:
             line: From 0 to the number of newlines.
@@ -243,7 +243,7 @@ class TextStore:
         return self._index.after_newline(line + self._newlines_before_range()) - self._begin
 
     def sha256(self) -> str:
-        """Return the SHA-256 of the bytes, in hexadecimal."""
+        """Return the SHA-256 of the bytes in hexadecimal."""
         digest = hashlib.sha256()
         for piece in self.pieces(1024 * 1024):
             digest.update(piece)

@@ -1,4 +1,4 @@
-"""Archives -> the texts of the files in them."""
+"""Reader of archives: the texts of the files in them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _members(archive: tarfile.TarFile, files: _Files, member: Attached) -> Event
 
 
 class _Files:
-    """The files of one archive: which are wanted, and how much they are together."""
+    """Selects the files to read from one archive, and limits their total size."""
 
     def __init__(self) -> None:
         self.any = False
@@ -78,7 +78,7 @@ class _Files:
         self._size_bytes = 0
 
     def reason(self, name: str, size_bytes: int) -> str | None:
-        """Return why a file is left out; None if it is not."""
+        """Return why a file is skipped; None if it is not."""
         parts = PurePosixPath(name).parts
         if any(part.startswith(".") and part not in (".", "..") for part in parts):
             return "hidden"

@@ -1,4 +1,4 @@
-"""EPUB -> Markdown, a chapter at a time."""
+"""Conversion of EPUB to Markdown, chapter by chapter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CONTAINER = "META-INF/container.xml"
 
 
 def read_book(file: IO[bytes]) -> Events:
-    """Read a book in the order of its spine; where that is missing, in the order of its files' names."""
+    """Read a book in the order of its spine or, if that is missing, of its file names."""
     package = Package(file)
     if "META-INF/encryption.xml" in package.names and "META-INF/rights.xml" in package.names:
         raise Unreadable("it is locked (DRM); give a copy without")

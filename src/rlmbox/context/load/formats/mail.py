@@ -1,4 +1,4 @@
-"""Mails and mailboxes -> text: the visible headers, the text, and the attachments."""
+"""Conversion of mails and mailboxes to text: the visible headers, the body, and the attachments."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_mailbox(file: IO[bytes], attached: Attached) -> Events:
 
 def _parsed(data: bytes) -> EmailMessage:
     message = email.message_from_bytes(data, policy=email.policy.default)
-    assert isinstance(message, EmailMessage)  # noqa: S101 - the policy makes it one
+    assert isinstance(message, EmailMessage)  # noqa: S101 - by its policy
     return message
 
 
@@ -64,12 +64,12 @@ def _mail(data: bytes, prefix: str, attached: Attached) -> Events:
 def _header(message: EmailMessage, name: str) -> str:
     try:
         return " ".join(str(message.get(name, "")).split())
-    except (ValueError, IndexError, AttributeError, LookupError):  # headers that the library cannot take apart
+    except (ValueError, IndexError, AttributeError, LookupError):  # headers that the library cannot parse
         return " ".join(str(message.as_string().partition(f"\n{name}:")[2].partition("\n")[0]).split())
 
 
 def _words(message: EmailMessage) -> str:
-    """Return a mail's body: its plain text, where it has one, else its HTML as Markdown."""
+    """Return a mail's body: its plain text if it has one, otherwise its HTML as Markdown."""
     body = message.get_body(preferencelist=("plain", "html"))
     if body is None:
         return ""
@@ -96,7 +96,7 @@ def _payload(part: MIMEPart) -> str:
 def _attachments(message: EmailMessage) -> Iterator[tuple[str, EmailMessage]]:
     try:
         parts = list(message.iter_attachments())
-    except (AttributeError, KeyError):  # a mail of one part that is not text
+    except (AttributeError, KeyError):  # a single-part mail that is not text
         parts = [message] if message.get_content_maintype() not in ("text", "multipart") else []
     for part in parts:
         if part.get_content_maintype() != "multipart":

@@ -1,4 +1,4 @@
-"""HTML -> Markdown."""
+"""Conversion of HTML to Markdown."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _MAX_REPEATED = 10_000
 
 
 def read_html(file: IO[bytes]) -> Events:
-    """Read a page of HTML."""
+    """Read an HTML page."""
     yield Piece(markdown(file.read()))
 
 
 def markdown(page: str | bytes) -> str:
-    """Return HTML as Markdown, without scripts, styles and pictures."""
+    """Convert HTML to Markdown, without scripts, styles and pictures."""
     from bs4 import BeautifulSoup
     from markdownify import MarkdownConverter
 
@@ -25,19 +25,19 @@ def markdown(page: str | bytes) -> str:
     for tag in soup(["script", "style", "template", "noscript", "svg"]):
         tag.decompose()
     for picture in soup("img"):
-        # A picture inside of the text would be megabytes of base64.
+        # An inline picture would be megabytes of base64.
         if str(picture.get("src", "")).startswith("data:") or not picture.get("src"):
             picture.replace_with(str(picture.get("alt", "")))
     for field in soup("input"):
         field.replace_with(_field(field))
     for apart in soup(_APART):
-        apart.append(" ")  # they stand apart on the page, with no space between them in the source
+        apart.append(" ")  # separate on the page, although there is no space in the source
     for table in soup("table"):
         _repeat_labels(table)
     converter = MarkdownConverter(heading_style="ATX", escape_asterisks=False, escape_underscores=False)
     try:
         text = converter.convert_soup(soup)
-    except RecursionError:  # nested deeper than any page that was written for reading: its bare text
+    except RecursionError:  # nested deeper than any genuine page: only its bare text
         text = soup.get_text("\n", strip=True)
     return str(text).strip() + "\n"
 
@@ -49,7 +49,7 @@ def _field(field: Any) -> str:
 
 
 def _repeat_labels(table: Any) -> None:
-    """Repeat a label that reaches over several rows in each of them, so that each row says what it belongs to."""
+    """Repeat a label that spans several rows in each of them, so that every row is complete."""
     open_labels: dict[int, tuple[int, Any]] = {}
     repeated = 0
     for row in table("tr"):

@@ -1,4 +1,4 @@
-"""Jupyter notebooks -> Markdown: text, code and its output, without pictures."""
+"""Conversion of Jupyter notebooks to Markdown: text, code and its output, without pictures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_notebook(file: IO[bytes]) -> Events:
 
 
 def _cells(book: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    sheets = [book, *(book.get("worksheets") or ())]  # older notebooks have their cells in sheets
+    sheets = [book, *(book.get("worksheets") or ())]  # older notebooks group cells in worksheets
     for sheet in sheets:
         cells = sheet.get("cells") if isinstance(sheet, dict) else None
         yield from (cell for cell in cells or () if isinstance(cell, dict))

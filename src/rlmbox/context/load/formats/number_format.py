@@ -1,4 +1,4 @@
-"""The text that a spreadsheet program shows for a cell: its value in the cell's number format."""
+"""The text that a spreadsheet program displays for a cell: its value in the cell's number format."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _general(value: float) -> str:
 
 
 def _in_section(value: float, section: str) -> str | None:
-    """Return a number in one section of a format; None where the format is one that is not known."""
+    """Format a number by one section of a format; None if the format is unknown."""
     parts: list[tuple[str, bool]] = []
     percents = 0
     for token in _TOKEN.finditer(section):
@@ -91,7 +91,7 @@ def _in_section(value: float, section: str) -> str | None:
         if other == "%":
             percents += 1
         elif other and other.isalpha() and other not in "xX":
-            return None  # of a date, which is a number here only if the library did not take it for one
+            return None  # a date format on a value that the library did not take for a date
         elif other == "/" and parts:
             return None
         parts.append((literal, False))
@@ -110,13 +110,13 @@ def _in_section(value: float, section: str) -> str | None:
 
 
 def _filled(value: Decimal, codes: list[str]) -> list[str] | None:
-    """Return the digits for each run of placeholders."""
+    """Return the digits for each group of placeholders."""
     if len(codes) == 1:
         text = _exponential(value, codes[0]) if "E" in codes[0] else _fixed(value, codes[0])
         return [text]
     if any("." in code or "," in code or "E" in code for code in codes):
         return None
-    # Digits with signs between, as in telephone numbers: filled from the right.
+    # Digits with separators, as in telephone numbers: filled from the right.
     digits = str(int(value.quantize(Decimal(1), ROUND_HALF_UP)))
     filled: list[str] = []
     for code in reversed(codes[1:]):

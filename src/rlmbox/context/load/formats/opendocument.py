@@ -1,4 +1,4 @@
-"""Text, tables and slides of OpenDocument, as LibreOffice writes them -> text.
+"""Conversion of OpenDocument texts, tables and slides, as written by LibreOffice, to text.
 
 The file contains each cell's text as the program shows it, whatever its number format. A document is a package, or a
 single XML file (`.fodt` and the like) with the contents of all the package's parts.
@@ -48,13 +48,13 @@ class _Document:
         return cls(package.xml("content.xml"), styles, pictures)
 
     def body(self, kind: str) -> Element:
-        """Return what stands in the body: a `text`, a `spreadsheet` or a `presentation`."""
+        """Return the content of the body: a `text`, a `spreadsheet` or a `presentation`."""
         body = next(self.content.iter("body"), self.content)
         found = body.find(kind)
         return body if found is None else found
 
     def hidden_styles(self) -> set[str | None]:
-        """Return the names of the styles of slides and sheets that are not shown."""
+        """Return the names of the styles of hidden slides and sheets."""
         return {
             attribute(style, "name")
             for style in self.content.iter("style")
@@ -64,7 +64,7 @@ class _Document:
 
 
 def read_text(file: IO[bytes]) -> Events:
-    """Read a text: headings, paragraphs, lists and tables as Markdown; notes, comments, headers and footers."""
+    """Read a text document as Markdown: headings, paragraphs, lists, tables; notes, comments, headers and footers."""
     document = _Document.opened(file)
     yield Piece("\n\n".join(_blocks(document.body("text"))).strip() + "\n")
     for label, text in _around(document.styles):
@@ -74,7 +74,7 @@ def read_text(file: IO[bytes]) -> Events:
 
 
 def read_slides(file: IO[bytes]) -> Events:
-    """Read a presentation, a slide at a time."""
+    """Read a presentation slide by slide."""
     document = _Document.opened(file)
     hidden = document.hidden_styles()
     for number, slide in enumerate(document.body("presentation").iter("page"), 1):
@@ -172,7 +172,7 @@ def _around(styles: Element | None) -> Iterator[tuple[str, str]]:
 
 
 def _rows(sheet: Element) -> Iterator[tuple[list[str], int]]:
-    """Return the rows with how many formulas in each have no value; long runs of empty ones are cut."""
+    """Yield the rows, each with the number of formulas without a value; long runs of empty rows are cut."""
     blank = 0
     labels: dict[int, tuple[int, str]] = {}
     for row in sheet.iter("table-row"):
@@ -187,7 +187,7 @@ def _rows(sheet: Element) -> Iterator[tuple[list[str], int]]:
 
 
 def _value(cell: Element) -> str:
-    """Return the value of a cell whose writer has not said how it is shown."""
+    """Return the value of a cell without a displayed text."""
     value = attribute(cell, "value")
     if value is not None and attribute(cell, "value-type") == "percentage":
         with suppress(ValueError):
@@ -197,11 +197,11 @@ def _value(cell: Element) -> str:
 
 
 def _cells(row: Element, labels: dict[int, tuple[int, str]]) -> tuple[list[str], int]:
-    """Return a row's cells; what stands in a merged cell is repeated in the rows below that it covers.
+    """Return a row's cells; the content of a merged cell is repeated in the rows below that it covers.
 
     Args:
         row: The row.
-        labels: For each column how many rows below a merged cell still covers, and its text; kept from row to row.
+        labels: By column, the number of rows that a merged cell still covers, and its text; kept from row to row.
     """
     cells: list[str] = []
     missing = 0

@@ -1,4 +1,4 @@
-"""Files that are ZIP archives of XML: how their parts are read, and within which bounds."""
+"""Files that are ZIP archives of XML: reading their parts, within limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Package:
         """Open it.
 
         Raises:
-            Unreadable: It is not one.
+            Unreadable: It is not a package.
         """
         try:
             self._archive = zipfile.ZipFile(file)
@@ -34,7 +34,7 @@ class Package:
         """Return the bytes of a part.
 
         Raises:
-            Unreadable: It is not there, or too large.
+            Unreadable: It does not exist, or is too large.
         """
         try:
             info = self._archive.getinfo(name)
@@ -46,15 +46,15 @@ class Package:
             raise Unreadable(f"it is broken or not of its kind ({type(error).__name__}: {name})") from None
 
     def xml(self, name: str) -> Element:
-        """Return a part as a tree of elements, whose names have lost their namespaces.
+        """Return a part as a tree of elements with namespaces removed.
 
         Raises:
-            Unreadable: It is not there, too large, or not XML.
+            Unreadable: It does not exist, is too large, or is not XML.
         """
         return parsed(self.part(name))
 
     def related(self, name: str) -> Iterator[tuple[str, str, str]]:
-        """Return the relations of a part: identifier, the last word of the kind, and the target's name."""
+        """Yield the relations of a part: identifier, last segment of the type, and the target's name."""
         path = PurePosixPath(name)
         relations = f"{path.parent}/_rels/{path.name}.rels".removeprefix("./")
         if relations not in self.names:
@@ -68,13 +68,13 @@ class Package:
 
 
 def parsed(xml: bytes) -> Element:
-    """Return XML as a tree of elements, whose names have lost their namespaces.
+    """Parse XML to a tree of elements with namespaces removed.
 
     Raises:
         Unreadable: It is not XML.
     """
     try:
-        root = ET.fromstring(xml)  # noqa: S314 - expat bounds entities, the process the rest
+        root = ET.fromstring(xml)  # noqa: S314 - expat limits entities, the process everything else
     except ET.ParseError as error:
         raise Unreadable(f"it is broken or not of its kind (ParseError: {error})") from None
     for element in root.iter():
@@ -93,17 +93,17 @@ def _joined(folder: str, target: str) -> str:
 
 
 def attribute(element: Element, name: str) -> str | None:
-    """Return an attribute by its name without its namespace."""
+    """Return an attribute, ignoring its namespace."""
     return next((value for key, value in element.attrib.items() if key.rpartition("}")[2] == name), None)
 
 
 def squeezed(text: str) -> str:
-    """Return a text on one line, with single spaces."""
+    """Collapse whitespace, so that a text is on one line."""
     return re.sub(r"\s+", " ", text).strip()
 
 
 def table(rows: list[list[str]]) -> str:
-    """Return rows as a table of Markdown, the first one as its head."""
+    """Format rows as a Markdown table, the first one as its header."""
     width = max((len(row) for row in rows), default=0)
     if not width:
         return ""

@@ -1,4 +1,4 @@
-"""PDF -> plain text, a page at a time."""
+"""Conversion of PDF to plain text, page by page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LISTED = 30
 
 
 def read_pdf(file: IO[bytes]) -> Events:
-    """Read a PDF: each page's text, then the values of its form fields and what was written beside it."""
+    """Read a PDF: each page's text, then the values of its form fields and its annotations."""
     from pypdf import PasswordType, PdfReader
 
     reader = PdfReader(file)
@@ -48,7 +48,7 @@ def _page(page: Any, number: int) -> str:
         parts = [_body(page), *_annotations(page)]
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - one broken page must not take the others along, nor vanish
+    except Exception:  # noqa: BLE001 - one broken page must neither affect the others nor vanish
         return f"[page {number} could not be read]"
     return "\n".join(part for part in parts if part)
 
@@ -61,14 +61,14 @@ def _body(page: Any) -> str:
         laid_out = str(page.extract_text(extraction_mode="layout", layout_mode_strip_rotated=False)).rstrip()
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - fonts that the other way can read
+    except Exception:  # noqa: BLE001 - the other method may be able to read the fonts
         return plain
     whole = len("".join(laid_out.split())) >= _KEPT_SHARE * len("".join(plain.split()))
     return laid_out if whole and _is_table(laid_out) else plain
 
 
 def _is_table(text: str) -> bool:
-    """Return whether a page has a table, in which an empty cell leaves a gap, and no columns of prose."""
+    """Return whether a page has a table, in which empty cells leave gaps, and no columns of prose."""
     run = longest = 0
     for line in text.splitlines():
         if not line.strip():

@@ -1,4 +1,4 @@
-"""Rich Text -> plain text, including headers, footers, notes, comments and text boxes."""
+"""Conversion of Rich Text to plain text, including headers, footers, notes, comments and text boxes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read_rtf(file: IO[bytes]) -> Events:
     """Read Rich Text as plain text."""
     from striprtf.striprtf import rtf_to_text  # type: ignore[import-untyped, unused-ignore]
 
-    # The encoding that the file names is of its escapes; all else is ASCII.
+    # The declared encoding applies to escapes; everything else is ASCII.
     source = file.read().decode("latin-1")
     pictures = len(_PICTURE.findall(_without(source, _FALLBACK)))
     text = str(rtf_to_text(_readable(source), errors="replace"))  # type: ignore[no-untyped-call, unused-ignore]
@@ -42,26 +42,26 @@ def read_rtf(file: IO[bytes]) -> Events:
 
 
 def _readable(source: str) -> str:
-    """Return a document in which what stands around the text is part of the text, where its group is."""
+    """Turn headers, footers, notes and the like into part of the text at their places."""
     boxes = [source[start:end] for start, end in _groups(source, _BOX)]
     found, at = [], 0
     for start, end in _groups(source, _AROUND):
         begun = _AROUND.match(source, start)
-        if begun is None or start < at:  # a note within a note stays where it is
+        if begun is None or start < at:  # a note within a note stays in place
             continue
         label = _LABELS[begun[1]]
         inner = source[begun.end() : end - 1].strip().removesuffix(r"\par")
         found += [source[at:start], "{", label, inner, "]}" if "[" in label else r"\par}"]
         at = end
     text = "".join([*found, source[at:]])
-    # Text boxes are in groups that readers of plain text skip as a whole.
+    # Text boxes are in groups that readers of plain text skip entirely.
     added = "".join(r"\par{Text box: " + _BOX.sub("{", box) + "}" for box in dict.fromkeys(boxes))
     end = text.rfind("}")
     return text[:end] + added + text[end:] if end >= 0 else text
 
 
 def _without(source: str, pattern: re.Pattern[str]) -> str:
-    """Return a document without the groups that begin with a pattern: older forms of what is there, too."""
+    """Remove the groups that begin with a pattern: alternative forms of content that exists elsewhere."""
     found, at = [], 0
     for start, end in _groups(source, pattern):
         if start >= at:
@@ -71,13 +71,13 @@ def _without(source: str, pattern: re.Pattern[str]) -> str:
 
 
 def _groups(source: str, pattern: re.Pattern[str]) -> list[tuple[int, int]]:
-    """Return where the groups that begin with a pattern begin and end, in order."""
+    """Return start and end of the groups that begin with a pattern, in order."""
     starts = {found.start() for found in pattern.finditer(source)}
     if not starts:
         return []
     found, opened, at = [], list[int](), 0
     while brace := _BRACE.search(source, at):
-        at = brace.end() + int(brace[1] or 0)  # what follows \bin is bytes
+        at = brace.end() + int(brace[1] or 0)  # \bin is followed by raw bytes
         if brace[0] == "{":
             opened.append(brace.start())
         elif brace[0] == "}" and opened:

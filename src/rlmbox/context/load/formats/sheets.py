@@ -1,4 +1,4 @@
-"""Workbooks -> a block of CSV below a heading for each sheet."""
+"""Conversion of workbooks to text: a block of CSV below a heading for each sheet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MERGE = re.compile(rb'<(?:\w+:)?mergeCell ref="([A-Z]+)(\d+):([A-Z]+)(\d+)"')
 _FORMULA = re.compile(rb"<(?:\w+:)?f[ >/]")
 _LOCKED = "it is locked by a password; save it without one"
 
-# What openpyxl raises for workbooks that the other library may still read.
+# Errors of openpyxl for workbooks that the other library may still read.
 _UNREAD = (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError)
 
 Merges = dict[tuple[int, int], tuple[int, int]]
@@ -29,7 +29,7 @@ Merges = dict[tuple[int, int], tuple[int, int]]
 
 
 def read_workbook(file: IO[bytes]) -> Events:
-    """Read a workbook of any kind, those of newer Excel with their number formats, formulas and comments."""
+    """Read a workbook of any kind, newer Excel files with number formats, formulas and comments."""
     data = file.read()
     if zipfile.is_zipfile(io.BytesIO(data)) and _sheet_bytes(data) <= _MAX_EXACT_BYTES:
         book = _opened(data)
@@ -49,12 +49,12 @@ def _sheet_bytes(data: bytes) -> int:
 def _opened(data: bytes, *, formulas: bool = False) -> Any:
     try:
         import openpyxl  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:  # the values can be had without it, and a note says what is missing
+    except ImportError:  # values are available without it, and a note says what is missing
         return None
     reader = openpyxl.reader.excel.ExcelReader(
         io.BytesIO(data), read_only=True, keep_vba=False, data_only=not formulas, keep_links=False
     )
-    reader.read_chartsheet = lambda *_: None  # it has no cells, and one without a drawing would end the reading
+    reader.read_chartsheet = lambda *_: None  # it has no cells, and without a drawing it would abort the reading
     try:
         reader.read()
     except _UNREAD:
@@ -90,7 +90,7 @@ def _part(sheet: Any) -> str:
 
 
 def _rows(sheet: Any, formulas: Any, merges: Merges) -> Iterator[tuple[list[str], int]]:
-    """Return the rows, each with how many of its formulas have no value; long runs of empty ones are cut."""
+    """Yield the rows, each with the number of formulas without a value; long runs of empty rows are cut."""
     sheet.reset_dimensions()
     if formulas is not None:
         formulas.reset_dimensions()
@@ -132,8 +132,8 @@ def _formula(value: Any) -> str:
 
 
 def _fill(texts: list[str], row: int, merges: Merges, labels: dict[tuple[int, int], str]) -> None:
-    """Repeat a merged label in the cells that it covers, so that each row says what it belongs to."""
-    alone = sum(1 for text in texts if text) == 1  # a title over the whole sheet need not be repeated
+    """Repeat a merged label in the cells that it covers, so that every row is complete."""
+    alone = sum(1 for text in texts if text) == 1  # a title across the sheet need not be repeated
     for column in range(1, len(texts) + 1):
         place = merges.get((row, column))
         if place and not texts[column - 1] and (place[0] != row or not alone):
@@ -171,13 +171,13 @@ def _comments(package: Package, part: str) -> Iterator[tuple[str, str]]:
 
 
 def _values(data: bytes) -> Events:
-    """Read the values alone, of older and of very large workbooks."""
+    """Read only the values, of older and of very large workbooks."""
     import python_calamine
 
     if b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e" in data[: 1024**2]:
         raise Unreadable(_LOCKED)
     try:
-        # It wants a name or something to seek in; standard input is the file itself.
+        # It needs a path or a seekable file; here standard input is the file itself.
         book = python_calamine.load_workbook(io.BytesIO(data))
     except python_calamine.PasswordError:
         raise Unreadable(_LOCKED) from None
@@ -185,7 +185,7 @@ def _values(data: bytes) -> Events:
     for number, name in enumerate(book.sheet_names):
         try:
             sheet = book.get_sheet_by_name(name)
-        except python_calamine.WorksheetNotFound:  # a chart is a sheet without cells
+        except python_calamine.WorksheetNotFound:  # a chart sheet, without cells
             continue
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Slides of PowerPoint -> text, a slide at a time, with tables, charts and the speaker's notes."""
+"""Conversion of PowerPoint slides to text, slide by slide, with tables, charts and the speaker's notes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PRESENTATION = "ppt/presentation.xml"
 
 
 def read_slides(file: IO[bytes]) -> Events:
-    """Read a presentation in the order of its slides."""
+    """Read a presentation in slide order."""
     package = Package(file)
     if _PRESENTATION not in package.names:
         raise Unreadable("it is broken or not of its kind (it has no presentation)")
@@ -37,7 +37,7 @@ def _slides(package: Package) -> Iterator[str]:
 
 
 def _shapes(slide: Element) -> Iterator[str]:
-    """Return the texts of a slide's shapes and tables, in the order of the file."""
+    """Yield the texts of a slide's shapes and tables, in file order."""
     inside_tables = {id(paragraph) for found in slide.iter("tbl") for paragraph in found.iter("p")}
     for element in slide.iter():
         if element.tag == "tbl":

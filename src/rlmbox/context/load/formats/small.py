@@ -1,4 +1,4 @@
-"""Formats that a library reads in a line: Parquet."""
+"""Formats that need only a few lines: Parquet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BATCH_ROWS = 5_000
 
 
 def read_parquet(file: IO[bytes]) -> Events:
-    """Read a table of Parquet as CSV; nested values are JSON."""
+    """Read a Parquet table as CSV; nested values become JSON."""
     from pyarrow import parquet  # type: ignore[import-untyped, unused-ignore]
 
     table = parquet.ParquetFile(file, pre_buffer=False)

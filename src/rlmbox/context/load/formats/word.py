@@ -1,4 +1,4 @@
-"""Word -> Markdown, including headers, footers, notes and comments."""
+"""Conversion of Word to Markdown, including headers, footers, notes and comments."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _FORMULA_TEXT = re.compile(rb"<m:t(?: [^>]*)?>([^<]*)</m:t>")
 
 
 def read_word(file: IO[bytes]) -> Events:
-    """Read a document of Word."""
+    """Read a Word document."""
     import mammoth
 
     data = file.read()
     package = Package(io.BytesIO(data))
     prepared, formulas, deletions = _prepared(package)
-    # Comments are left out unless somebody asks for them.
+    # The library skips comments by default.
     page = mammoth.convert_to_html(prepared, style_map="comment-reference => sup").value
     yield Piece(markdown(page))
     for label, text in _around(package):
@@ -44,7 +44,7 @@ def read_word(file: IO[bytes]) -> Events:
 
 
 def _prepared(package: Package) -> tuple[IO[bytes], int, bool]:
-    """Return the package with fields and formulas as plain text, which the library would leave out."""
+    """Return the package with fields and formulas as plain text, which the library would skip."""
     out = io.BytesIO()
     formulas, deletions = 0, False
     with zipfile.ZipFile(out, "w") as archive:
@@ -66,7 +66,7 @@ def _formula(found: re.Match[bytes]) -> bytes:
 
 
 def _around(package: Package) -> Iterator[tuple[str, str]]:
-    """Return the texts of headers and footers, each once."""
+    """Yield the texts of headers and footers, each once."""
     seen: set[tuple[str, str]] = set()
     for name in sorted(package.names):
         if not (found := _AROUND.fullmatch(name)):
