@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from anyio import to_thread
 
 from rlmbox.types import Message
 
@@ -20,7 +21,8 @@ TOKENS_PER_MESSAGE = 16
 
 _LONG_ENOUGH = 2_000  # bytes from which on a request tells something about tokens per byte
 _KEPT_PREFIXES = 256
-_KEPT_TEXTS, _KEPT_CHARS = 1_024, 20_000
+_KEPT_MEASURES = 8_192
+_LONG_CHARS, _PIECE_CHARS = 1_000_000, 250_000  # a long text takes milliseconds to measure, a piece less than one
 _OTHERS_MARGIN = 1.5
 _LONG_REPLY = 64  # the same for replies
 _REPLY_MARGIN, _REPLY_FRAME_TOKENS = 1.1, 8
@@ -38,42 +40,125 @@ _UNKNOWN_FAMILY = 1.3
 
 
 class _Measure(NamedTuple):
-    """A text's bytes of UTF-8, and its tokens on the low and the high side."""
+    """Bytes of UTF-8, and tokens on the low and the high side."""
 
     size_bytes: int
     least: float
     likely: float
 
 
+_measures: dict[tuple[int, int], _Measure] = {}
+"""Of texts, by hash and length: a session sends its whole history again each turn, and no text is kept alive here."""
+
+
 def _measured(text: str) -> _Measure:
-    # A session sends its whole history again each turn. Long texts are sub-calls' prompts, which come once.
-    return _kept_measure(text) if len(text) <= _KEPT_CHARS else _measure(text)
+    key = (hash(text), len(text))
+    found = _measures.get(key)
+    if found is None:
+        found = _measure(text)
+        if len(_measures) >= _KEPT_MEASURES:
+            _measures.clear()
+        _measures[key] = found
+    return found
 
 
 def _measure(text: str) -> _Measure:
-    data = text.encode("utf-8", "replace")
-    letters = len(data) - len(data.translate(None, delete=_WORD_BYTES))
-    wide = len(data) - len(data.translate(None, delete=_WIDE_BYTES)) if not text.isascii() else 0
-    other = len(data) - letters - wide
-    run = data.count(b" ") * _LETTERS_PER_SPACE < letters
+    size_bytes = letters = wide = spaces = 0
+    for start in range(0, len(text), _PIECE_CHARS):  # in pieces, so that other threads have their turn
+        data = text[start : start + _PIECE_CHARS].encode("utf-8", "replace")
+        size_bytes += len(data)
+        letters += len(data) - len(data.translate(None, delete=_WORD_BYTES))
+        wide += len(data) - len(data.translate(None, delete=_WIDE_BYTES)) if not data.isascii() else 0
+        spaces += data.count(b" ")
+    other = size_bytes - letters - wide
+    run = spaces * _LETTERS_PER_SPACE < letters
     return _Measure(
-        len(data),
+        size_bytes,
         letters * _LOW[run] + wide * _LOW[2] + other * _LOW[3],
         letters * _HIGH[run] + wide * _HIGH[2] + other * _HIGH[3],
     )
 
 
-_kept_measure = lru_cache(maxsize=_KEPT_TEXTS)(_measure)
+async def measure_ahead(text: str) -> None:
+    """Measure a long text in a thread, so that whoever counts its tokens next does not hold the event loop.
+
+    Args:
+        text: The text, of any length.
+    """
+    if len(text) > _LONG_CHARS:
+        await to_thread.run_sync(_measured, text)
+
+
+class _Beginning(NamedTuple):
+    """The first messages of a conversation. The mark is Python's own hash, whose key no model knows."""
+
+    mark: int = 0
+    size_bytes: int = 0
+    least: float = 0.0
+    likely: float = 0.0
+
+
+class Conversation(tuple[Message, ...]):  # noqa: SLOT001 - a tuple can have none
+    """The messages of a request; each is measured once, in however many turns and however often it is asked for.
+
+    Args:
+        messages: The messages.
+    """
+
+    def __init__(self, messages: Iterable[Message] = ()) -> None:
+        self._beginnings: list[_Beginning] = []
+
+    @classmethod
+    def of(cls, messages: Sequence[Message]) -> Conversation:
+        """Return messages as a conversation, and a conversation as it is.
+
+        Args:
+            messages: The messages.
+        """
+        return messages if isinstance(messages, cls) else cls(messages)
+
+    def then(self, message: Message) -> Conversation:
+        """Return the conversation with one more message, and with the sums of those before.
+
+        Args:
+            message: The message.
+        """
+        longer = Conversation((*self, message))
+        longer._beginnings = self._beginnings.copy()
+        return longer
+
+    @property
+    def beginnings(self) -> Sequence[_Beginning]:
+        """The sums of its first message, of its first two, and so on to all."""
+        known = self._beginnings
+        if len(known) < len(self):
+            mark, size_bytes, least, likely = known[-1] if known else _Beginning()
+            for message in self[len(known) :]:
+                one = _measured(message.content)
+                mark = hash((mark, message.role, message.content))
+                size_bytes, least, likely = size_bytes + one.size_bytes, least + one.least, likely + one.likely
+                known.append(_Beginning(mark, size_bytes, least, likely))
+        return known
+
+    @property
+    def whole(self) -> _Beginning:
+        """The sums of all its messages."""
+        return self.beginnings[-1] if self else _Beginning()
+
+    async def measure_ahead(self) -> None:
+        """Measure long messages in a thread; see the function `measure_ahead`."""
+        for message in self[len(self._beginnings) :]:
+            await measure_ahead(message.content)
 
 
 def least_tokens(messages: Sequence[Message]) -> int:
     """Estimate the tokens of a conversation on the low side: what is too long by this is too long."""
-    return int(sum(_measured(message.content).least for message in messages))
+    return int(Conversation.of(messages).whole.least)
 
 
 def size_bytes(messages: Sequence[Message]) -> int:
     """Return the length of a conversation in bytes of UTF-8."""
-    return sum(_measured(message.content).size_bytes for message in messages)
+    return Conversation.of(messages).whole.size_bytes
 
 
 class TokenScale:
@@ -93,7 +178,7 @@ class TokenScale:
 
     def likely(self, messages: Sequence[Message]) -> int:
         """Estimate the tokens of a conversation, on the high side."""
-        raw = sum(_measured(message.content).likely for message in messages)
+        raw = Conversation.of(messages).whole.likely
         return math.ceil(raw * self._factor) + 4 * len(messages)
 
     @property
@@ -122,7 +207,7 @@ class TokenScale:
             share = others_share * _OTHERS_MARGIN
         if share is None:
             return None
-        raw = sum(_measured(message.content).likely for message in messages)
+        raw = Conversation.of(messages).whole.likely
         return math.ceil(raw * share * margin) + 4 * len(messages)
 
     def likely_text(self, text: str) -> int:
@@ -176,12 +261,13 @@ class TokenScale:
             messages: What was sent.
             reported: Input tokens that the provider counted.
         """
-        count, likely = size_bytes(messages), self.likely(messages)
+        messages = Conversation.of(messages)
+        count, raw = messages.whole.size_bytes, messages.whole.likely
+        likely = self.likely(messages)
         bound = count + TOKENS_PER_MESSAGE * len(messages)
         if reported > bound + _MOST_HIDDEN:
             return  # one absurd report would keep this model from every later run of the process
         with self._lock:
-            raw = sum(_measured(message.content).likely for message in messages)
             if count >= _LONG_ENOUGH and raw:
                 self._counted_share = max(self._counted_share or 0.0, reported / raw)
             if reported > likely and count >= _LONG_ENOUGH:
@@ -200,7 +286,7 @@ class Conversations:
     """
 
     def __init__(self) -> None:
-        self._counted: OrderedDict[int, int] = OrderedDict()
+        self._counted: OrderedDict[tuple[str, int], int] = OrderedDict()
 
     def most(self, scale: TokenScale, name: str, messages: Sequence[Message]) -> int:
         """Return a number of tokens that a request cannot exceed.
@@ -210,15 +296,16 @@ class Conversations:
             name: The model's full name.
             messages: The conversation.
         """
-        whole = scale.most(size_bytes(messages), len(messages))
+        messages = Conversation.of(messages)
+        whole = scale.most(messages.whole.size_bytes, len(messages))
         if len(messages) < 2 or not self._counted:
             return whole
-        marks = _marks(name, messages)
         for sent in range(len(messages), 0, -1):
-            counted = self._counted.get(marks[sent - 1])
+            known = messages.beginnings[sent - 1]
+            counted = self._counted.get((name, known.mark))
             if counted is not None:
-                rest = messages[sent:]
-                return min(whole, counted + scale.most(size_bytes(rest), len(rest)))
+                rest_bytes = messages.whole.size_bytes - known.size_bytes
+                return min(whole, counted + scale.most(rest_bytes, len(messages) - sent))
         return whole
 
     def learn(self, name: str, messages: Sequence[Message], reported: int) -> None:
@@ -231,17 +318,8 @@ class Conversations:
         """
         if len(messages) < 2:  # a single prompt is no beginning of another
             return
-        mark = _marks(name, messages)[-1]
+        mark = (name, Conversation.of(messages).whole.mark)
         self._counted[mark] = max(reported, self._counted.get(mark, 0))
         self._counted.move_to_end(mark)
         while len(self._counted) > _KEPT_PREFIXES:
             self._counted.popitem(last=False)
-
-
-def _marks(name: str, messages: Sequence[Message]) -> list[int]:
-    """Return a mark of each beginning of a conversation: Python's own hash, whose key no model knows."""
-    mark, marks = hash(name), []
-    for message in messages:
-        mark = hash((mark, message.role, message.content))
-        marks.append(mark)
-    return marks

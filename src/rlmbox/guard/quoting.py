@@ -28,7 +28,8 @@ def nonce_of(run_id: str, parts: Iterable[str]) -> str:
     digest = blake2b(key=run_id.encode()[:64], digest_size=_NONCE_CHARS)
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "big") + data)
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
     return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest.digest())
 
 

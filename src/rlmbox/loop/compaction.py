@@ -140,13 +140,14 @@ class Compactor:
         self._model = model
         self._compaction = compaction
         self._max_tokens = max_tokens
-        self._tokens = model_state_of(model).tokens
+        self._state = model_state_of(model)
+        self._tokens = self._state.tokens
         self._notes: list[TurnNote] = []
 
     @property
     def max_tokens(self) -> int:
         """Maximum tokens of the conversation, by the estimate used for requests."""
-        window = model_state_of(self._model).window_tokens(self._model)
+        window = self._state.window_tokens(self._model)
         if self._max_tokens is None:
             return int(HISTORY_SHARE * window)
         return min(self._max_tokens, int(_MOST_SHARE * window))
@@ -199,6 +200,7 @@ class Compactor:
         if is_live:
             if self._scope.run.journal.is_sealed or past.end(key_of(path, "request")) is not None:
                 return None  # the turn was taken with the conversation uncompacted
+            await history.messages.measure_ahead()
             before = self._tokens.likely(history.messages)
             if before <= self.max_tokens:
                 return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rlmbox.budget.tokens import Conversation
 from rlmbox.types import Message
 
 MAX_REPLY_CHARS = 100_000
@@ -27,7 +28,7 @@ class History:
 
     def __init__(self, system: str) -> None:
         self.sent = 0
-        self._messages = [Message("system", system)]
+        self._messages = Conversation([Message("system", system)])
         self._question, self._question_text = 0, ""  # index of the current question's message, and its text
         self._taken_out = 0  # messages removed by compactions, less those inserted
 
@@ -37,7 +38,7 @@ class History:
         Args:
             system: The message.
         """
-        self._messages[0] = Message("system", system)
+        self._messages = Conversation([Message("system", system), *self._messages[1:]])
         self.sent = 0
 
     def add_question(self, text: str) -> None:
@@ -47,14 +48,14 @@ class History:
             text: The message.
         """
         if self._messages[-1].role == "user":  # the last question ended at a limit; some models need alternating roles
-            self._messages.append(Message("assistant", "(no answer)"))
+            self._add(Message("assistant", "(no answer)"))
         self._question, self._question_text = len(self._messages), text
-        self._messages.append(Message("user", text))
+        self._add(Message("user", text))
 
     @property
-    def messages(self) -> tuple[Message, ...]:
+    def messages(self) -> Conversation:
         """All messages in the conversation."""
-        return tuple(self._messages)
+        return self._messages
 
     @property
     def said(self) -> int:
@@ -68,11 +69,11 @@ class History:
             hidden = len(text) - 2 * half
             text = f"{text[:half]}\n... [{hidden:,} characters of this reply left out] ...\n{text[-half:]}"
         # Providers reject an empty message, and a model that said nothing must see that it did.
-        self._messages.append(Message("assistant", text if text.strip() else "(empty reply)"))
+        self._add(Message("assistant", text if text.strip() else "(empty reply)"))
 
     def add_observation(self, text: str) -> None:
         """Append a message to the model about a turn."""
-        self._messages.append(Message("user", text))
+        self._add(Message("user", text))
 
     def middle(self, tail_tokens: int, count: Callable[[str], int]) -> int | None:
         """Return the number of messages before the newest ones, which are kept; None if nothing can be removed.
@@ -110,5 +111,8 @@ class History:
             self._question += _KEPT_HEAD + 2 - first_kept
         self._taken_out += first_kept - _KEPT_HEAD - 2
         between = (Message("assistant", _PLACEHOLDER), Message("user", digest))
-        self._messages = [*self._messages[:_KEPT_HEAD], *between, *self._messages[first_kept:]]
+        self._messages = Conversation([*self._messages[:_KEPT_HEAD], *between, *self._messages[first_kept:]])
         return _KEPT_HEAD
+
+    def _add(self, message: Message) -> None:
+        self._messages = self._messages.then(message)

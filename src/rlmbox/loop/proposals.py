@@ -7,6 +7,7 @@ from functools import partial
 from rlmbox.loop.compaction import Compactor
 from rlmbox.loop.history import History
 from rlmbox.loop.limits_watch import Remaining
+from rlmbox.loop.long_texts import off_loop
 from rlmbox.loop.namespace import SessionNamespace
 from rlmbox.loop.options import SessionOptions
 from rlmbox.loop.recorder import SessionRecorder
@@ -77,7 +78,8 @@ class Proposals:
         self._history.sent = len(messages)
         # Reasoning stays out of the conversation, as recommended for reasoning models.
         self._reply_at = self._history.said
-        self._history.add_reply(split_thought(completion.text)[1] if reply.reasoning else completion.text)
+        said = (await off_loop(split_thought, completion.text))[1] if reply.reasoning else completion.text
+        self._history.add_reply(said)
         # Recorded at once, and again with its outcome, so that no reply that was paid for is lost.
         task.turns.append(Turn(number, completion.text, cost_usd=replied.cost_usd))
         self._scope.run.budget.check(task.account)

@@ -54,13 +54,14 @@ class QuestionEnd:
         self._history = history
         self._last_answer: LastAnswer | None = None
 
-    def set_aside(self, task: Task) -> None:
+    async def set_aside(self, task: Task) -> None:
         """Reserve room for the best answer so far, in case a limit ends the question.
 
         Args:
             task: The question.
         """
         self._last_answer = LastAnswer(self._scope, self._model, task)
+        await self._history.messages.measure_ahead()
         self._last_answer.set_aside(self._history.messages)
 
     def free(self) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from rlmbox.budget.ledger import Account
 from rlmbox.events import EffectEnded, Ended, ModelReplied, ModelRequested
 from rlmbox.loop.bridge import ended_with, recorded_error
+from rlmbox.loop.long_texts import off_loop
 from rlmbox.loop.scope import Scope
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Effect
@@ -78,7 +79,7 @@ async def ask_model(
             reuse=False,
             streams=scope.run.streams,
         )
-        return RootReply(reply.completion, reply.cost_usd, read(reply.completion.text))
+        return RootReply(reply.completion, reply.cost_usd, await off_loop(read, reply.completion.text))
 
     def failed(error: BaseException, ended: Ended) -> EffectEnded:
         ending: EffectEnded = scope.event(

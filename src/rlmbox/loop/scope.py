@@ -272,7 +272,7 @@ class Scope:
     def note(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
         """Record an event of this session, and return it as the record has it; see `event`."""
         recorded = self.run.journal.read_back(self.session_id, kind)
-        return recorded or self.run.journal.note(self.event(kind, state, **fields))
+        return recorded or self.run.journal.add(self.event(kind, state, **fields))
 
     async def tell(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
         """Record an event of this session with possibly long texts, and return it as the record has it; see `event`."""
@@ -281,7 +281,7 @@ class Scope:
             return recorded
         event = self.event(kind, state, **fields)
         await self.run.journal.look_through(event)
-        return self.run.journal.note(event)
+        return self.run.journal.add(event)
 
     async def append(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
         """Record an event of this session, and return it, as the record has it, when it is durable; see `event`."""

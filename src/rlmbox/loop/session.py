@@ -221,7 +221,7 @@ class Session:
             raise
         task.message = asked.message
         self._parts.proposals.note_question(task)
-        self._parts.end.set_aside(task)
+        await self._parts.end.set_aside(task)
         return task
 
     async def _ready_for(self, question: str) -> Any:

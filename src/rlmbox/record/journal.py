@@ -279,10 +279,7 @@ class Journal:
         Raises:
             StoreError: It cannot be kept.
         """
-        if not event.KEPT:
-            self._show(event)
-            return event
-        return self.read_back(event.session_id, type(event)) or self._add(event)
+        return self.read_back(event.session_id, type(event)) or self.add(event)
 
     async def look_through(self, event: Event) -> None:
         """Look through an event before it is recorded, in a thread where that takes long.
@@ -460,7 +457,18 @@ class Journal:
             return None
         return f"{began.key}@{self._began_s}"  # a run's name may be given again, and that is another request
 
-    def _add(self, event: Event) -> Event:
+    def add(self, event: Event) -> Event:
+        """Record an event that `read_back` had nothing in place of; otherwise as `note`.
+
+        Args:
+            event: What happened.
+
+        Raises:
+            StoreError: It cannot be kept.
+        """
+        if not event.KEPT:
+            self._show(event)
+            return event
         if self.is_sealed:
             if isinstance(event, CellDiffered):
                 self._show(event)

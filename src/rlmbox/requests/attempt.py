@@ -13,7 +13,7 @@ import anyio
 
 from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget
 from rlmbox.budget.ledger import Reservation
-from rlmbox.budget.tokens import Conversations
+from rlmbox.budget.tokens import Conversation, Conversations, measure_ahead
 from rlmbox.errors import ConfigError, ModelError, RLMError
 from rlmbox.events import AttemptStarted, ReplyDelta
 from rlmbox.models.base import Exchange, Model, OnText, current_exchange
@@ -59,6 +59,7 @@ class Attempts:
         shared = self._shared(request.model)
         with anyio.CancelScope() as scope:
             state = RequestState(scope)
+            await Conversation.of(request.messages).measure_ahead()
             fit_request(request, shared, state, truncate=self._budget.limits.truncate_input)
             rules = SendAgain(self._policy, self._budget, request, shared, state)
             while True:
@@ -197,7 +198,9 @@ class Attempts:
                 # A model that knows the bytes of its replies keeps the time itself, once it has a connection.
                 if timeout_s != left_s and not shared.keeps_time:
                     scope.deadline = anyio.current_time() + timeout_s * 1.05 + _GRACE_S
-                return _checked(request.model, await asked)
+                completion = _checked(request.model, await asked)
+                await measure_ahead(completion.text)
+                return completion
         except RLMError:
             state.timeouts += exchange.timed_out
             raise

@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
+from rlmbox.budget.tokens import Conversation
 from rlmbox.errors import ConfigError, LimitExceeded, ModelError
 from rlmbox.events import CallRetried, ModelFellBack, ReplyContinued, ReplyFromCache
 from rlmbox.models.base import Model, Tunable
@@ -128,7 +129,7 @@ class Calls:
         model = self._at_temperature(model, temperature)
         longest = self._budget.limits.max_output_tokens
         most = min(max_output_tokens or longest, longest)
-        request = Request(model, tuple(messages), account, most, timeout_s, tell, streams=streams)
+        request = Request(model, Conversation.of(messages), account, most, timeout_s, tell, streams=streams)
         may_go_on = whole and max_output_tokens is None
         if self._cache is None or not reuse:
             return await self._ask(request, temperature, whole=whole, may_go_on=may_go_on)

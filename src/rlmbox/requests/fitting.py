@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rlmbox.budget.budget import MIN_OUTPUT_TOKENS
-from rlmbox.budget.tokens import least_tokens
+from rlmbox.budget.tokens import Conversation, least_tokens
 from rlmbox.errors import ContextLimitExceeded
 from rlmbox.events import InputTruncated
 from rlmbox.models.complaints import named_window_tokens
@@ -34,7 +34,7 @@ def fit_request(request: Request, shared: ModelState, state: RequestState, *, tr
     """
     window = shared.window_tokens(request.model)
     wanted = min(request.max_output_tokens, shared.output_cap_tokens(request.model) or request.max_output_tokens)
-    state.messages = tuple(request.messages)
+    state.messages = Conversation.of(request.messages)
     state.likely_tokens = likely = shared.tokens.likely(state.messages)
     state.max_output_tokens = min(wanted, max(window - likely, window // 4, 1))
     room = window - state.max_output_tokens
@@ -116,6 +116,6 @@ def was_read(state: RequestState, counted_tokens: int) -> bool:
 def _cut(request: Request, shared: ModelState, state: RequestState, room: int) -> None:
     """Cut what is sent to `room` tokens, and tell of it."""
     before = state.likely_tokens
-    state.messages = fit(state.messages, room, shared.tokens.likely_text)
+    state.messages = Conversation(fit(state.messages, room, shared.tokens.likely_text))
     state.likely_tokens = shared.tokens.likely(state.messages)
     request.tell(InputTruncated, before_tokens=before, after_tokens=state.likely_tokens)

@@ -11,6 +11,7 @@ from decimal import Decimal
 import anyio
 
 from rlmbox.budget.ledger import Account
+from rlmbox.budget.tokens import Conversation
 from rlmbox.models.allowance import Allowances
 from rlmbox.models.base import Model
 from rlmbox.types import Completion, Message
@@ -92,7 +93,7 @@ class RequestState:
     """
 
     scope: anyio.CancelScope
-    messages: tuple[Message, ...] = ()
+    messages: Conversation = field(default_factory=Conversation)
     max_output_tokens: int = 0
     likely_tokens: int = 0
     ends_s: float = math.inf

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 
 import anyio
 
+from rlmbox.budget.tokens import Conversation, size_bytes
 from rlmbox.errors import ModelError
 from rlmbox.models.base import Price
 from rlmbox.models.prices import FREE
@@ -121,7 +122,7 @@ class ScriptedModel:
             ScriptMiss: The script has no reply.
             ModelError: `delay_s` is longer than `timeout_s`.
         """
-        asked = tuple(messages)
+        asked = Conversation.of(messages)
         with self._lock:
             self.requests.append(asked)
             self.max_output_tokens.append(max_output_tokens)
@@ -145,9 +146,7 @@ class ScriptedModel:
         reply = entry(asked) if callable(entry) else entry
         if isinstance(reply, Completion):
             return reply
-        usage = Usage(
-            input_tokens=_tokens(*(message.content for message in asked)), output_tokens=_tokens(reply), requests=1
-        )
+        usage = Usage(input_tokens=_tokens(asked), output_tokens=_tokens([Message("assistant", reply)]), requests=1)
         return Completion(reply, usage, self.name)
 
     def _entry(self, asked: tuple[Message, ...], number: int) -> Scripted:
@@ -234,5 +233,5 @@ def _normalised(text: str) -> str:
     return " ".join(re.sub(r"[^\w\s]", " ", text.casefold()).split())
 
 
-def _tokens(*texts: str) -> int:
-    return max(1, math.ceil(sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) / _BYTES_PER_TOKEN))
+def _tokens(messages: Sequence[Message]) -> int:
+    return max(1, math.ceil(size_bytes(messages) / _BYTES_PER_TOKEN))

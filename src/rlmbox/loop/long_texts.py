@@ -1,0 +1,26 @@
+"""Work on texts that may be long, which must not hold the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+
+_Result = TypeVar("_Result")
+
+_LONG_CHARS = 100_000
+
+
+async def off_loop(work: Callable[[str], _Result], text: str) -> _Result:
+    """Return what a function makes of a text; a long text is worked on in a thread, and no cancellation comes between.
+
+    Args:
+        work: The function.
+        text: The text.
+    """
+    if len(text) <= _LONG_CHARS:
+        return work(text)
+    with anyio.CancelScope(shield=True):
+        result = await anyio.to_thread.run_sync(work, text)
+    return result  # noqa: RET504 - a type checker takes a scope for one that may swallow
