@@ -14,6 +14,7 @@ from rlmbox.context import Context
 from rlmbox.context.load import converting
 from rlmbox.context.load.converting import Converted, convert, convertible
 from rlmbox.errors import ContextError
+from rlmbox.sandboxes.kernel._landlock import landlock_abi
 
 WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -402,6 +403,31 @@ converters._limit(5, 10**9, 10**6)
 names = ["NOFILE", "MEMLOCK", "CORE", "CPU", "AS", "FSIZE"]
 print(ctypes.CDLL(None).prctl(3), *(resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1] for name in names))
 """
+
+
+WALLED = """
+import os, socket, sys
+from rlmbox.context.load import converters
+converters._wall_in()
+def ends(action, *given):
+    try:
+        action(*given)
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+new = os.path.join(sys.argv[1], "new")
+print(*(ends(open, path) for path in (sys.argv[2], "/etc/passwd", os.__file__)), ends(open, new, "w"))
+print(ends(socket.socket), ends(os.fork), ends(os.execv, sys.executable, ["python"]), ends(os.kill, os.getppid(), 0))
+"""
+
+
+@pytest.mark.skipif(not landlock_abi(), reason="Landlock is what keeps files from it")
+def test_a_converter_reaches_no_file_no_network_and_no_program(tmp_path: Path):
+    (tmp_path / "secret.txt").write_text("a secret")
+    command = [sys.executable, "-c", WALLED, str(tmp_path), str(tmp_path / "secret.txt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert done.stdout.split() == [*["PermissionError"] * 2, "done", *["PermissionError"] * 4, done.stdout.split()[-1]]
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux keeps processes from being read")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from rlmbox.context import Context
 from rlmbox.context.load.ignoring import Ignored
+from rlmbox.errors import ContextError
 
 
 def make(root: Path, files: dict[str, str]) -> Ignored:
@@ -84,9 +86,8 @@ def test_rules_that_are_no_file_of_the_tree_do_not_count(tmp_path: Path):
         (root / name).mkdir(parents=True)
     (root / "a" / ".gitignore").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(root / "b" / ".gitignore")  # opening it must not wait for a writer
-    (root / "c" / ".gitignore").write_bytes(b"*\n" + b"x" * 2_000_000)
     ignored = Ignored(root)
-    assert not any(ignored.skips(f"{name}/file", False) for name in ("a", "b", "c"))
+    assert not any(ignored.skips(f"{name}/file", False) for name in ("a", "b"))
 
 
 def test_a_pattern_that_would_backtrack_for_ever_is_answered(tmp_path: Path):
@@ -147,3 +148,35 @@ def test_more_patterns_than_compile_at_once_still_count(tmp_path: Path):
     assert not ignored.skips("last.log", False)
     assert ignored.skips("x" * 48 + "7f", False)
     assert not ignored.skips("x" * 48 + "zz", False)
+
+
+def test_a_hundred_thousand_names_count_to_the_last(tmp_path: Path):
+    names = [f"build_{number}/out" for number in range(100_000)]
+    ignored = make(tmp_path, {".gitignore": "\n".join([*names, "secret.txt", "notes/", "!build_7/out", "*.log"])})
+    assert ignored.skips("build_99999/out", False)
+    assert ignored.skips("a/secret.txt", False)
+    assert not ignored.skips("build_7/out", False)
+    assert ignored.skips("notes", True)
+    assert not ignored.skips("notes", False)
+    assert not ignored.skips("a/build_1/out", False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("x" * (17 << 20), id="bytes"),
+        pytest.param("\n" * 600_000, id="lines"),
+        pytest.param("".join(f"*{number}\n" for number in range(10_001)), id="globs"),
+    ],
+)
+def test_rules_that_are_too_many_leave_out_their_folder(tmp_path: Path, text: str):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ".gitignore").write_text(text)
+    (tmp_path / "a" / "secret.txt").write_text("a secret")
+    (tmp_path / "fine.txt").write_text("fine")
+    (tmp_path / "link.txt").symlink_to("a/secret.txt")
+    context = Context.from_path(tmp_path)
+    assert context.document_names == ("fine.txt",)
+    assert context.skipped == {"unreadable": 1, "ignored": 1}
+    with pytest.raises(ContextError, match=r"\.gitignore cannot be read or is too large"):
+        Context.from_path(tmp_path / "a")

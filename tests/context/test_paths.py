@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,22 @@ def test_documents_that_take_too_long_together_are_counted(tree: Path, monkeypat
     converter(monkeypatch, "converted", (0,))
     monkeypatch.setattr(loaders, "CONVERTING_S", 0.5)
     assert Context.from_path(tree).skipped["not converted"] == 3
+
+
+def test_documents_that_fail_take_their_time_from_the_others(tree: Path, monkeypatch: pytest.MonkeyPatch):
+    for number in range(3):
+        (tree / f"{number}.pdf").write_bytes(b"%PDF")
+    given: list[int] = []
+
+    def slow(path: Path, *, timeout_s: int) -> None:
+        given.append(timeout_s)
+        time.sleep(1.01)
+        raise ContextError("too slow")
+
+    monkeypatch.setattr(converting, "convert", slow)
+    monkeypatch.setattr(loaders, "CONVERTING_S", 2.0)
+    assert Context.from_path(tree).skipped["not converted"] == 3
+    assert given == [2]
 
 
 def _fifo(path: Path) -> None:

@@ -1,15 +1,18 @@
 """Conversion of documents and archives to text, in the child process that `converting` starts.
 
 Files are untrusted, so nothing here runs in the host's process, and the libraries are memory-safe: pure Python, and
-Rust for older spreadsheets. Limits are set before they are imported.
+Rust for older spreadsheets. Limits are set before they are imported, and on Linux the process is put behind the walls
+that a jail has: the list of system calls, and Landlock, which leaves the files that Python is made of.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any, Protocol
 
 from rlmbox.context.load import kinds
@@ -23,6 +26,9 @@ _OPEN_FILES = 64
 _PR_SET_DUMPABLE = 4
 _REASON_CHARS = 200
 _MAX_NESTING = 3
+# Where shared libraries are, and what says which they are; `sys.path` and the interpreter's own are added.
+_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+_READABLE = (*_LIBRARIES, "/usr/share/zoneinfo", "/etc/localtime")
 _ZIPPED = frozenset(("zip", "word", "workbook", "slides", "odt", "ods", "odp", "epub"))
 _MAX_NOTES = 50
 _PIECE_BYTES = 1024 * 1024
@@ -39,6 +45,7 @@ def main(kind: str, name: str, seconds: int, memory_bytes: int, output_bytes: in
         output_bytes: Limit on the output.
     """
     _limit(seconds, memory_bytes, output_bytes)
+    _wall_in()
     sys.setrecursionlimit(_RECURSION_DEPTH)
     output, status = sys.stdout.buffer, 0
     answer: dict[str, object]
@@ -92,6 +99,38 @@ def _be_unreadable() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _wall_in() -> None:
+    """Put the kernel's walls around this process where it has them: no network, no program, no file but Python's own.
+
+    What a hole in a converter could reach are the descriptors that it was given: the file, and what is made of it.
+    """
+    if sys.platform != "linux":
+        return
+    import mimetypes
+
+    from rlmbox.sandboxes.kernel import _calls, _landlock, _seccomp
+
+    mimetypes.knownfiles.clear()  # it would insist on reading those that there are
+    machine = os.uname().machine
+    with suppress(OSError):  # where this process runs in a container, that may not allow them
+        _calls.forbid_new_privileges()
+        _landlock.restrict({path: _rights(path, _landlock.READ) for path in _readable()})
+    if machine in _seccomp.MACHINES:
+        with suppress(OSError):
+            _calls.install_filter(_seccomp.program(machine))
+
+
+def _readable() -> list[str]:
+    own = (*sys.path, *(os.path.join(prefix, "lib") for prefix in (sys.prefix, sys.base_prefix)))  # noqa: PTH118
+    return [path for path in dict.fromkeys((*_READABLE, *own)) if os.path.isabs(path) and os.path.exists(path)]  # noqa: PTH110, PTH117
+
+
+def _rights(path: str, rights: int) -> int:
+    from rlmbox.sandboxes.kernel._landlock import READ_DIR
+
+    return rights if os.path.isdir(path) else rights & ~READ_DIR  # noqa: PTH112
 
 
 class _Sink(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,13 +13,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-_MAX_BYTES = 1024 * 1024
-_MAX_PATTERNS = 10_000
+_MAX_BYTES = 16 * 1024 * 1024
+_MAX_LINES, _MAX_GLOBS = 500_000, 10_000  # of a whole tree; compiling so many globs takes a second or two
 _TOGETHER_CHARS = 32 * 1024
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-_Chain = tuple[tuple[str, "Rules"], ...]
+# A name, or names from the root on, with `!` before and `/` behind: what most lines are, and all of a generated file.
+_NAMES = re.compile(r"(!?)(/?)([\w.+@%=~,-]+(?:/[\w.+@%=~,-]+)*)(/?)")
+
+_Chain = tuple[tuple[str, "_FileRules"], ...]
 
 
 class Ignored:
@@ -26,7 +30,8 @@ class Ignored:
 
     As in git, a deeper file takes precedence over one above it, and a later line over an earlier one; `!` negates a
     pattern, and nothing inside an ignored folder can be included again. Files above the root, and the user's own, do
-    not apply, because a folder's text must not depend on its location.
+    not apply, because a folder's text must not depend on its location. Where a `.gitignore` cannot be read, or is too
+    large, nobody knows what it would leave out: everything in its folder is.
     """
 
     def __init__(self, root: Path) -> None:
@@ -37,8 +42,19 @@ class Ignored:
         """
         self._root = root
         self._skipped: dict[str, bool] = {}
+        self._lines_left, self._globs_left = _MAX_LINES, _MAX_GLOBS
+        self._unknown: set[str] = set()
         self._chains: dict[str, _Chain] = {"": self._own_rules("")}
-        self._excluded = Rules(_lines(str(root / ".git" / "info" / "exclude")))
+        self._excluded = self._rules(str(root / ".git" / "info" / "exclude")) or _FileRules(())
+
+    def is_known(self, folder: str) -> bool:
+        """Return whether the rules of a folder's own `.gitignore` are known.
+
+        Args:
+            folder: The path below the root, with `/` between its parts; empty for the root.
+        """
+        self._chain(folder)
+        return folder not in self._unknown
 
     def skips(self, relative_posix_path: str, is_dir: bool) -> bool:
         """Return whether a path is ignored, by itself or because of a parent folder.
@@ -63,6 +79,8 @@ class Ignored:
         """
         mark = "/" if is_dir else ""
         for folder, rules in self._chain(path.rpartition("/")[0]):
+            if folder in self._unknown:
+                return True
             said = rules.verdict(path[len(folder) + 1 if folder else 0 :] + mark)
             if said is not None:
                 return said
@@ -85,24 +103,100 @@ class Ignored:
         return chain
 
     def _own_rules(self, folder: str) -> _Chain:
-        path = os.path.join(self._root, folder, ".gitignore")  # noqa: PTH118 - a `Path` is slow for a deep one
-        rules = Rules(_lines(path))
-        return ((folder, rules),) if rules else ()
+        rules = self._rules(os.path.join(self._root, folder, ".gitignore"))  # noqa: PTH118 - a `Path` takes long
+        if rules is None:
+            self._unknown.add(folder)
+            rules = _FileRules(())
+        elif not rules:
+            return ()
+        return ((folder, rules),)
+
+    def _rules(self, path: str) -> _FileRules | None:
+        """Read a file of rules; None if what it says cannot be known."""
+        lines = _lines(path)
+        if lines is None or len(lines) > self._lines_left:
+            return None
+        rules = _FileRules(lines)
+        if len(rules.globs) > self._globs_left:
+            return None
+        self._lines_left -= len(lines)
+        self._globs_left -= len(rules.globs)
+        return rules
 
 
-def _lines(path: str) -> list[str]:
-    """Return the lines of a file; none if it does not exist, is not a regular file, or is too large."""
+def _lines(path: str) -> list[str] | None:
+    """Return the lines of a file, none if it is not there or not a regular file of its own; None if it is not known."""
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
+    except PermissionError:
+        return None
     except (OSError, ValueError):
         return []
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             return []
-        data = file.read(_MAX_BYTES + 1) or b""
+        if status.st_size > _MAX_BYTES:
+            return None
+        try:
+            data = file.read(_MAX_BYTES + 1) or b""
+        except OSError:
+            return None
     if len(data) > _MAX_BYTES:
-        return []
-    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").split("\n")[:_MAX_PATTERNS]
+        return None
+    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").split("\n")
+
+
+class _FileRules:
+    """The patterns of one file, for a path whose folders are not left out.
+
+    Names are looked up: a generated file has a hundred thousand of them, and no automaton is compiled for these.
+
+    Attributes:
+        globs: The patterns that are more than names.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        """Sort the patterns; those in `globs` are compiled when a path is asked for.
+
+        Args:
+            lines: One pattern each; comments and blank lines do not count.
+        """
+        self.globs: list[str] = []
+        self._places: list[int] = []
+        self._names: dict[str, tuple[int, bool]] = {}
+        self._folders: dict[str, tuple[int, bool]] = {}
+        self._rules: Rules | None = None
+        for place, line in enumerate(lines):
+            self._sort(place, line.removesuffix("\r"))
+
+    def __bool__(self) -> bool:
+        return bool(self.globs or self._names or self._folders)
+
+    def _sort(self, place: int, line: str) -> None:
+        if (match := _NAMES.fullmatch(line)) is not None:
+            negated, rooted, name, is_folder = match.groups()
+            key = f"/{name}" if rooted or "/" in name else name
+            (self._folders if is_folder else self._names)[key] = place, not negated
+        elif _is_pattern(line):
+            self.globs.append(line)
+            self._places.append(place)
+
+    def verdict(self, path: str) -> bool | None:
+        """Return the verdict of the last pattern that matches a path; a folder's ends with `/`."""
+        if self._rules is None:
+            self._rules = Rules(self.globs)
+        bare = path.rstrip("/")
+        tables = (self._names, self._folders) if path.endswith("/") else (self._names,)
+        keys = (f"/{bare}", bare.rpartition("/")[2])
+        found = [table[key] for table in tables for key in keys if key in table]
+        if (last := self._rules.last(path)) is not None:
+            found.append((self._places[last[0]], last[1]))
+        return max(found)[1] if found else None
+
+
+def _is_pattern(line: str) -> bool:
+    return bool(line.strip()) and line[0] != "#"
 
 
 class Rules:
@@ -114,16 +208,25 @@ class Rules:
         Args:
             lines: One pattern each; comments and blank lines are ignored.
         """
-        patterns = [_inside(line.removesuffix("\r")) for line in lines if line.strip() and line[0] != "#"]
-        self._specs = _specs(patterns) if patterns else []
+        patterns = [_inside(line) for line in (line.removesuffix("\r") for line in lines) if _is_pattern(line)]
+        self._specs = _specs(patterns, 0) if patterns else []
 
     def __bool__(self) -> bool:
         return bool(self._specs)
 
     def verdict(self, path: str) -> bool | None:
-        """Return the verdict of the last pattern that matches a path: True to ignore it; None without a match."""
+        """Return the verdict of the last pattern that matches a path: True to leave it out; None without a match."""
+        last = self.last(path)
+        return None if last is None else last[1]
+
+    def last(self, path: str) -> tuple[int, bool] | None:
+        """Return the place of the last pattern that matches a path, and its verdict."""
         text = path.encode("utf-8", "replace").decode()
-        return next((said for spec in self._specs if (said := spec.check_file(text).include) is not None), None)
+        for first, spec in self._specs:
+            found = spec.check_file(text)
+            if found.include is not None and found.index is not None:
+                return first + found.index, found.include
+        return None
 
 
 def _inside(pattern: str) -> str:
@@ -131,10 +234,14 @@ def _inside(pattern: str) -> str:
     return f"{pattern}/*" if pattern.endswith("/**") else pattern
 
 
-def _specs(patterns: list[str]) -> list[GitIgnoreSpec]:
+def _specs(patterns: list[str], first: int) -> list[tuple[int, GitIgnoreSpec]]:
     """Compile patterns, the last ones first; more than RE2 compiles at once become several automata.
 
-    A pattern that cannot be compiled is ignored, as git does with an invalid line.
+    A pattern that nothing can compile is left out, as git leaves out a line that it cannot read.
+
+    Args:
+        patterns: The patterns.
+        first: The place of the first among all.
     """
     import re2
     from pathspec import GitIgnoreSpec
@@ -142,5 +249,5 @@ def _specs(patterns: list[str]) -> list[GitIgnoreSpec]:
     middle = len(patterns) // 2
     if not middle or sum(map(len, patterns)) <= _TOGETHER_CHARS:
         with suppress(ValueError, re2.error):
-            return [GitIgnoreSpec.from_lines(patterns, backend="re2")]
-    return [*_specs(patterns[middle:]), *_specs(patterns[:middle])] if middle else []
+            return [(first, GitIgnoreSpec.from_lines(patterns, backend="re2"))]
+    return [*_specs(patterns[middle:], first + middle), *_specs(patterns[:middle], first)] if middle else []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -155,8 +156,8 @@ class FoundFiles:
         self.encodings: set[str] = set()
         self.guessed: list[str] = []
         self.notes: list[str] = []
-        self._converting_s = 0.0
-        # A file's name is that of its document, or the prefix of its documents' names.
+        self._purse = _Purse(CONVERTING_S)
+        # A file has the name of its document, or is what its documents' names begin with.
         names = options.only or ()
         self._wanted = {name[:end] for name in names for end in (*_slashes(name), len(name))}
 
@@ -168,10 +169,8 @@ class FoundFiles:
         """
         if self.options.only is not None and name not in self._wanted:
             return
-        left_s = int(CONVERTING_S - self._converting_s)
-        began = time.monotonic()
         try:
-            found = _one(path, name, self.options, named=False, timeout_s=left_s)
+            found = _one(path, name, self.options, purse=self._purse)
         except _NotConverted:
             found = "not converted"
         except ContextError:
@@ -179,8 +178,6 @@ class FoundFiles:
         if isinstance(found, str):
             self.left_out.add(found, name)
             return
-        if isinstance(found, Several):
-            self._converting_s += time.monotonic() - began
         self.add(name, found)
 
     def add(self, name: str, found: Single | Several) -> None:
@@ -220,6 +217,22 @@ def _slashes(name: str) -> list[int]:
 
 class _NotConverted(ContextError):
     """A document that cannot be converted."""
+
+
+class _Purse:
+    """The time that converting the documents among many files may take together, those that fail included."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left_s = seconds
+
+    @contextmanager
+    def spending(self, most_s: int) -> Iterator[int]:
+        """Take the time of one document; the value is how many seconds it may have, 0 if none are left."""
+        began = time.monotonic()
+        try:
+            yield min(most_s, max(0, int(self._left_s)))
+        finally:
+            self._left_s -= time.monotonic() - began
 
 
 def kind_of(path: Path) -> str:
@@ -377,21 +390,19 @@ def _one(
     name: str,
     options: Options,
     *,
-    named: bool = True,
     empty: bool = False,
-    timeout_s: float | None = None,
+    purse: _Purse | None = None,
 ) -> Single | Several | str:
     """Open one file; if the user did not name it, it may be skipped, and the reason is returned.
 
     Args:
         path: The file.
-        name: Its name.
-        options: How to read it.
-        named: Whether the user named it.
+        name: What it is called.
+        options: How it is read.
         empty: Whether it may have no text.
-        timeout_s: Time limit for converting it, in seconds.
+        purse: What the time for converting it is taken from; None for a file that was asked for by its name.
     """
-    file = InFile(path)
+    file, named = InFile(path), purse is None
     kind = kinds.kind_of(file.read(0, min(kinds.HEAD_BYTES, file.size_bytes)), path.name)
     is_source = kind.name == "html" and not convertible(path, named=named)
     # Naming the encoding of a file means that it is text.
@@ -404,7 +415,7 @@ def _one(
             f"{path}: is {kind.label or 'not text'}" + ("" if kind.label else "; convert it to text first")
         )
     if kind.is_converted:
-        return _converted(file, name, kind.name, options, timeout_s, named=named)
+        return _converted(file, name, kind.name, options, purse)
     return _text(file, name, options, named=named, empty=empty)
 
 
@@ -420,15 +431,24 @@ def _text(file: InFile, name: str, options: Options, *, named: bool, empty: bool
     return Single(name, Opening(file, encoding=options.encoding))
 
 
-def _converted(
-    file: InFile, name: str, kind: str, options: Options, timeout_s: float | None, *, named: bool
+def _converted(file: InFile, name: str, kind: str, options: Options, purse: _Purse | None) -> Single | Several | str:
+    """Convert a file of its own, or one among many, whose time is taken from what is left for all of them."""
+    from rlmbox.context.load import converting
+
+    if purse is None:
+        return _converted_within(converting.TIMEOUT_S, file, name, kind, options, named=True)
+    with purse.spending(converting.TIMEOUT_S) as seconds:
+        if seconds < 1:
+            raise _NotConverted(name)
+        return _converted_within(seconds, file, name, kind, options, named=False)
+
+
+def _converted_within(
+    seconds: int, file: InFile, name: str, kind: str, options: Options, *, named: bool
 ) -> Single | Several | str:
     """Convert a file; one that is only compressed is unpacked first, and treated as its content."""
     from rlmbox.context.load import converting
 
-    seconds = converting.TIMEOUT_S if timeout_s is None else min(converting.TIMEOUT_S, int(timeout_s))
-    if seconds < 1:
-        raise _NotConverted(name)
     try:
         if kind not in kinds.COMPRESSED:
             return _several(converting.convert(file.path, timeout_s=seconds))

@@ -135,6 +135,11 @@ class _Walk:
             stack = [self._entries("", patterns)]
         except OSError as error:
             raise unreadable(str(self._root), error) from None
+        if not self._ignored.is_known(""):
+            raise ContextError(
+                f"{self._root}: its .gitignore cannot be read or is too large, so nothing says what to leave out;"
+                " make it readable, shorten it, or give the files by name"
+            )
         while stack:
             found = next(stack[-1], None)
             if found is None:
@@ -163,6 +168,8 @@ class _Walk:
             self._skip(reason, self._prefix + name)
         elif not is_directory:
             self._take(self._prefix + name, Path(target))
+        elif not self._ignored.is_known(name):
+            self._skip("unreadable", f"{self._prefix}{name}/.gitignore")
         else:
             try:
                 return self._entries(f"{name}/", deeper)

@@ -27,7 +27,7 @@ from functools import cache
 from pathlib import Path
 
 from rlmbox.sandboxes.kernel import _seccomp
-from rlmbox.sandboxes.kernel._landlock import READ, landlock_abi
+from rlmbox.sandboxes.kernel._landlock import READ, READ_DIR, landlock_abi
 from rlmbox.sandboxes.monty import _native
 
 _lock = threading.Lock()
@@ -37,7 +37,6 @@ _EXECUTE = 1
 _EXECVE = {"x86_64": (0xC000003E, 59), "aarch64": (0xC00000B7, 221)}
 # Libraries, the loader's cache, and what the C and Rust runtimes read.
 _READABLE = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/proc/self")
-_FOLDER_RIGHTS = 1 << 3
 
 _PROGRAM = """\
 #!{python} -IS
@@ -159,7 +158,7 @@ def _write_script(folder: Path, worker: Path, *, binary: str, paths: Mapping[str
 
 
 def _rights(path: str) -> int:
-    return READ if Path(path).is_dir() else READ & ~_FOLDER_RIGHTS
+    return READ if Path(path).is_dir() else READ & ~READ_DIR
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
