@@ -360,6 +360,14 @@ def test_a_file_that_is_too_large_to_be_one_of_several_is_left_out(tree: Path, m
     assert Context.from_path(tree / "large.txt").length == 9_000
 
 
+def test_a_document_that_is_too_large_to_be_converted_is_left_out_and_an_error_by_its_name(tree: Path):
+    with (tree / "it.pdf").open("wb") as file:
+        file.truncate(1 << 40)  # of nothing: it takes no room
+    assert Context.from_path(tree).skipped["too large"] == 1
+    with pytest.raises(ContextError, match=r"it\.pdf: is larger than 4 GiB; give a part of it"):
+        Context.from_path(tree / "it.pdf")
+
+
 def test_text_that_is_too_much_together_is_refused(tree: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loaders, "MAX_BYTES", 12)
     with pytest.raises(ContextError, match="does not fit"):

@@ -26,7 +26,7 @@ MAX_BYTES = MAX_CACHE_BYTES
 """Most bytes of several documents together."""
 
 MAX_DOCUMENT_BYTES = 4 * 1024**3
-"""Most bytes of one file among several."""
+"""Most bytes of one file among several, and of any that is converted."""
 
 CONVERTING_S = 900.0
 """Seconds that converting the documents among many files may take together; those that are left are counted."""
@@ -414,6 +414,10 @@ def _one(
         raise ContextError(
             f"{path}: is {kind.label or 'not text'}" + ("" if kind.label else "; convert it to text first")
         )
+    if kind.is_converted and file.size_bytes > MAX_DOCUMENT_BYTES:
+        if not named:
+            return "too large"
+        raise ContextError(f"{path}: is larger than {MAX_DOCUMENT_BYTES // 1024**3} GiB; give a part of it, or its text")
     if kind.is_converted:
         return _converted(file, name, kind.name, options, purse)
     return _text(file, name, options, named=named, empty=empty)
