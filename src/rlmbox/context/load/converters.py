@@ -102,9 +102,9 @@ def _be_unreadable() -> None:
 
 
 def _wall_in() -> None:
-    """Put the kernel's walls around this process where it has them: no network, no program, no file but Python's own.
+    """Restrict this process by the kernel's means, if available: no network, no new program, no files but Python's own.
 
-    What a hole in a converter could reach are the descriptors that it was given: the file, and what is made of it.
+    Code that takes over a converter can reach only the descriptors that it was given, the file and the output.
     """
     if sys.platform != "linux":
         return

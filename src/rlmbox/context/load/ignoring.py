@@ -19,7 +19,7 @@ _TOGETHER_CHARS = 32 * 1024
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-# A name, or names from the root on, with `!` before and `/` behind: what most lines are, and all of a generated file.
+# A name or a path of names, with an optional `!` before and `/` after: most lines, and all of a generated file.
 _NAMES = re.compile(r"(!?)(/?)([\w.+@%=~,-]+(?:/[\w.+@%=~,-]+)*)(/?)")
 
 _Chain = tuple[tuple[str, "_FileRules"], ...]
@@ -30,8 +30,8 @@ class Ignored:
 
     As in git, a deeper file takes precedence over one above it, and a later line over an earlier one; `!` negates a
     pattern, and nothing inside an ignored folder can be included again. Files above the root, and the user's own, do
-    not apply, because a folder's text must not depend on its location. Where a `.gitignore` cannot be read, or is too
-    large, nobody knows what it would leave out: everything in its folder is.
+    not apply, because a folder's text must not depend on its location. If a `.gitignore` cannot be read or is too
+    large, its rules are unknown, and everything in its folder is ignored.
     """
 
     def __init__(self, root: Path) -> None:
@@ -112,7 +112,7 @@ class Ignored:
         return ((folder, rules),)
 
     def _rules(self, path: str) -> _FileRules | None:
-        """Read a file of rules; None if what it says cannot be known."""
+        """Read a file of rules; None if it cannot be read or has too many."""
         lines = _lines(path)
         if lines is None or len(lines) > self._lines_left:
             return None
@@ -125,7 +125,7 @@ class Ignored:
 
 
 def _lines(path: str) -> list[str] | None:
-    """Return the lines of a file, none if it is not there or not a regular file of its own; None if it is not known."""
+    """Return the lines of a file, none if it does not exist or is not a regular file; None if it cannot be read."""
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except PermissionError:
@@ -148,19 +148,19 @@ def _lines(path: str) -> list[str] | None:
 
 
 class _FileRules:
-    """The patterns of one file, for a path whose folders are not left out.
+    """The patterns of one file, for a path whose parent folders are not ignored.
 
-    Names are looked up: a generated file has a hundred thousand of them, and no automaton is compiled for these.
+    Plain names are looked up in a table; a generated file may have a hundred thousand of them.
 
     Attributes:
-        globs: The patterns that are more than names.
+        globs: The patterns that are not plain names.
     """
 
     def __init__(self, lines: Sequence[str]) -> None:
-        """Sort the patterns; those in `globs` are compiled when a path is asked for.
+        """Sort the patterns; those in `globs` are compiled when the first path is checked.
 
         Args:
-            lines: One pattern each; comments and blank lines do not count.
+            lines: One pattern each; comments and blank lines are ignored.
         """
         self.globs: list[str] = []
         self._places: list[int] = []
@@ -215,7 +215,7 @@ class Rules:
         return bool(self._specs)
 
     def verdict(self, path: str) -> bool | None:
-        """Return the verdict of the last pattern that matches a path: True to leave it out; None without a match."""
+        """Return the verdict of the last pattern that matches a path: True to ignore it; None without a match."""
         last = self.last(path)
         return None if last is None else last[1]
 
@@ -237,7 +237,7 @@ def _inside(pattern: str) -> str:
 def _specs(patterns: list[str], first: int) -> list[tuple[int, GitIgnoreSpec]]:
     """Compile patterns, the last ones first; more than RE2 compiles at once become several automata.
 
-    A pattern that nothing can compile is left out, as git leaves out a line that it cannot read.
+    A pattern that cannot be compiled is ignored, as git does with an invalid line.
 
     Args:
         patterns: The patterns.

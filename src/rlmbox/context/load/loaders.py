@@ -157,7 +157,7 @@ class FoundFiles:
         self.guessed: list[str] = []
         self.notes: list[str] = []
         self._purse = _Purse(CONVERTING_S)
-        # A file has the name of its document, or is what its documents' names begin with.
+        # A file's name is that of its document, or the prefix of its documents' names.
         names = options.only or ()
         self._wanted = {name[:end] for name in names for end in (*_slashes(name), len(name))}
 
@@ -220,14 +220,14 @@ class _NotConverted(ContextError):
 
 
 class _Purse:
-    """The time that converting the documents among many files may take together, those that fail included."""
+    """The time left for converting the documents of many files, including those that fail."""
 
     def __init__(self, seconds: float) -> None:
         self._left_s = seconds
 
     @contextmanager
     def spending(self, most_s: int) -> Iterator[int]:
-        """Take the time of one document; the value is how many seconds it may have, 0 if none are left."""
+        """Subtract the time that one document takes; the value is its time limit in seconds, 0 if none is left."""
         began = time.monotonic()
         try:
             yield min(most_s, max(0, int(self._left_s)))
@@ -397,10 +397,10 @@ def _one(
 
     Args:
         path: The file.
-        name: What it is called.
-        options: How it is read.
+        name: Its name.
+        options: How to read it.
         empty: Whether it may have no text.
-        purse: What the time for converting it is taken from; None for a file that was asked for by its name.
+        purse: The time left for converting documents; None if the user named the file.
     """
     file, named = InFile(path), purse is None
     kind = kinds.kind_of(file.read(0, min(kinds.HEAD_BYTES, file.size_bytes)), path.name)
@@ -417,7 +417,9 @@ def _one(
     if kind.is_converted and file.size_bytes > MAX_DOCUMENT_BYTES:
         if not named:
             return "too large"
-        raise ContextError(f"{path}: is larger than {MAX_DOCUMENT_BYTES // 1024**3} GiB; give a part of it, or its text")
+        raise ContextError(
+            f"{path}: is larger than {MAX_DOCUMENT_BYTES // 1024**3} GiB; give a part of it, or its text"
+        )
     if kind.is_converted:
         return _converted(file, name, kind.name, options, purse)
     return _text(file, name, options, named=named, empty=empty)
@@ -436,7 +438,7 @@ def _text(file: InFile, name: str, options: Options, *, named: bool, empty: bool
 
 
 def _converted(file: InFile, name: str, kind: str, options: Options, purse: _Purse | None) -> Single | Several | str:
-    """Convert a file of its own, or one among many, whose time is taken from what is left for all of them."""
+    """Convert a file that the user named, or one of many, which share a time limit."""
     from rlmbox.context.load import converting
 
     if purse is None:
