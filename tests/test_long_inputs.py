@@ -72,7 +72,7 @@ async def test_patterns_go_over_a_long_input_and_errors_name_it(backend: str) ->
         "import re\n"
         "found = [len(re.findall(r'(\\d+) EUR', contract)), re.search(r'9', prices).start()]\n"
         "found += [m.group(1) for m in re.finditer(r'pays (99\\d) EUR', contract)]\n"
-        "print(found)\ncontract + 'x'"
+        "print(found)\ncontract % 'x'"
     )
     execution, _ = await executed(BACKENDS[backend], code, inputs)
     assert execution.stdout == "[100, 6, '990']\n", execution.error

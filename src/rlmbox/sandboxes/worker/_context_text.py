@@ -40,6 +40,7 @@ SHOWN_CHARS = 20_000
 CUT_MARK = "\n... [{} goes on, to "
 PARTS = "read a part with context[a:b] or ctx.slice(start, end), look something up with ctx.search(pattern)"
 PARTS_OF_INPUT = "read a part with context[a:b], look something up with re.search(pattern, context)"
+TO_CHANGE = "make a list of those that you need, such as [*lines[a:b]] or [line for line in lines if …]"
 _EITHER_CASE = "re.search(pattern, context, re.I) finds something in either case; context[a:b].{name}() takes a part"
 HINTS = {
     **{name: _EITHER_CASE.format(name=name) for name in ("casefold", "lower", "swapcase", "title", "upper")},
@@ -546,8 +547,21 @@ class LargeText:
         ends = range(self._length, 0, -PIECE_CHARS)
         return (char for end in ends for char in reversed(self._read(max(0, end - PIECE_CHARS), end)))
 
+    def __copy__(self) -> LargeText:
+        return self
+
+    def __deepcopy__(self, _: object) -> LargeText:
+        return self
+
+    def __reduce_ex__(self, _: object) -> NoReturn:
+        raise refusal("the whole text in one piece", self)
+
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or not hasattr(str, name):
+        if name == "maketrans":
+            return str.maketrans
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if not hasattr(str, name):
             raise AttributeError(f"{self._reader.what} has no attribute {name!r}: {self._reader.hint('')}")
 
         def refuse(*args: object, **options: object) -> NoReturn:
@@ -558,15 +572,38 @@ class LargeText:
     def _refuse(self, *_: object) -> NoReturn:
         raise refusal("the whole text in one piece", self)
 
-    __add__ = __radd__ = __mul__ = __rmul__ = __mod__ = __rmod__ = _refuse
-    __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __mod__ = __rmod__ = _refuse  # `_context_joins.py` adds the other operators
+
+    def _order(self, other: Any) -> int | None:
+        """Return a number below, at or above zero, as the text comes before, with or after another in order."""
+        if is_whole(other):
+            other = other_text(other)
+        elif not issubclass(type(other), str):
+            return None
+        at = 0
+        for piece in self.pieces(0, self._length):
+            beside = other[at : at + len(piece)]
+            if piece != beside:
+                return -1 if piece < beside else 1
+            at += len(piece)
+        return self._length - len(other)
+
+    def __lt__(self, other: Any) -> bool:
+        return NotImplemented if (order := self._order(other)) is None else order < 0
+
+    def __le__(self, other: Any) -> bool:
+        return NotImplemented if (order := self._order(other)) is None else order <= 0
+
+    def __gt__(self, other: Any) -> bool:
+        return NotImplemented if (order := self._order(other)) is None else order > 0
+
+    def __ge__(self, other: Any) -> bool:
+        return NotImplemented if (order := self._order(other)) is None else order >= 0
 
     def __str__(self) -> str:
         return WholeText.of(self)
 
     def __format__(self, spec: str) -> str:
-        if not spec:
-            return str(self)
         head, _, chars = spec.partition(".")
         if chars.removesuffix("s").isdigit() and int(chars.removesuffix("s")) <= SLICE_CHARS:
             return format(self._read(0, min(int(chars.removesuffix("s")), self._length)), head)
@@ -585,7 +622,25 @@ class _AsStr(str):
 _AsStr.__name__ = _AsStr.__qualname__ = LargeText.__name__
 
 
-class CasedText(LargeText):
+class UnscannedText(LargeText):
+    """A text made of another, which the host does not have: it is read to find something in it."""
+
+    def _scan(self, name: str, sub: str, start: int, end: int) -> int:
+        if name == "find":
+            return next((at for at, last in self.occurrences(sub, start) if last <= end), -1)
+        while end - start >= len(sub):
+            begin = max(start, end - PIECE_CHARS - len(sub))
+            at = self._read(begin, end).rfind(sub)
+            if at >= 0:
+                return begin + at
+            end = begin + len(sub) - 1 if begin > start else start
+        return -1
+
+    def _count(self, sub: str, start: int, end: int) -> int:
+        return sum(1 for _, last in self.occurrences(sub, start) if last <= end)
+
+
+class CasedText(UnscannedText):
     """A view of a text in another case; every character is in the place of the original's.
 
     Args:
@@ -603,20 +658,6 @@ class CasedText(LargeText):
     def _view(self, start: int, end: int) -> LargeText:
         return CasedText(self._text._view(start, end), self._change)  # noqa: SLF001
 
-    def _scan(self, name: str, sub: str, start: int, end: int) -> int:
-        if name == "find":
-            return next((at for at, last in self.occurrences(sub, start) if last <= end), -1)
-        while end - start >= len(sub):
-            begin = max(start, end - PIECE_CHARS - len(sub))
-            at = self._read(begin, end).rfind(sub)
-            if at >= 0:
-                return begin + at
-            end = begin + len(sub) - 1 if begin > start else start
-        return -1
-
-    def _count(self, sub: str, start: int, end: int) -> int:
-        return sum(1 for _, last in self.occurrences(sub, start) if last <= end)
-
     def reference(self) -> dict[str, Any]:
         """Refuse: the host has the text in its own case."""
         raise refusal("a view in another case as one value", self)
@@ -630,6 +671,26 @@ class Parts(Sequence["Any"]):
     """The behaviour that parts of a text have in common with a list of them."""
 
     __hash__ = None  # type: ignore[assignment]
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        # So that `isinstance(lines, list)` is true; `type(lines)` tells the truth.
+        return _AsList
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(list, name):
+            raise AttributeError(f"'list' object has no attribute {name!r}")
+        return self._refuse_to_change
+
+    def _refuse_to_change(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError(f"parts of a long text cannot be changed: {TO_CHANGE}")
+
+    __setitem__ = __delitem__ = _refuse_to_change
+
+    def __mul__(self, times: Any) -> list[Any]:
+        return [*self] * whole_number(times)
+
+    __rmul__ = __mul__
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -652,6 +713,15 @@ class Parts(Sequence["Any"]):
     def copy(self) -> list[Any]:
         """Return a list of the parts."""
         return [*self]
+
+
+class _AsList(list["Any"]):
+    """The class that parts say they are of."""
+
+    __slots__ = ()
+
+
+_AsList.__name__ = _AsList.__qualname__ = "Parts"
 
 
 class CutText(Parts):
@@ -835,7 +905,13 @@ class WholeText(str):  # noqa: SLOT000 - it holds the handle
     def __repr__(self) -> str:
         return repr(self.text)
 
-    def __reduce__(self) -> NoReturn:
+    def __copy__(self) -> WholeText:
+        return self
+
+    def __deepcopy__(self, _: object) -> WholeText:
+        return self
+
+    def __reduce_ex__(self, _: object) -> NoReturn:
         raise refusal("the whole text in one piece", self.text)
 
     def reference(self) -> dict[str, Any]:
@@ -849,8 +925,19 @@ class WholeText(str):  # noqa: SLOT000 - it holds the handle
     def _refuse(self, *_: object) -> NoReturn:
         raise refusal("the whole text in one piece", self.text)
 
-    __add__ = __radd__ = __mul__ = __rmul__ = __mod__ = __rmod__ = _refuse
-    __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __mod__ = __rmod__ = _refuse
+
+    def __lt__(self, other: Any) -> bool:
+        return bool(self.text < other)
+
+    def __le__(self, other: Any) -> bool:
+        return bool(self.text <= other)
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(self.text > other)
+
+    def __ge__(self, other: Any) -> bool:
+        return bool(self.text >= other)
 
 
 def _method(name: str) -> Callable[..., Any]:

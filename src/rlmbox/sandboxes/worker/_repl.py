@@ -25,10 +25,16 @@ else:
 
 FILE = "<rlm_session>"
 OWN_MODULES = ("_rlm_values", "_rlm_clocks", "_rlm_repl")  # listed: searching `sys.modules` would copy memory pages
-OWN_FILES = ("_repl.py", "_values.py", "_clocks.py", "_context_text.py", "_context_regex.py", "_context_library.py")
+OWN_FILES = (
+    "_repl.py",
+    "_values.py",
+    "_clocks.py",
+    *(f"_context_{name}.py" for name in ("text", "regex", "library", "joins")),
+)
 FREE = ("query",)
 MOST_IN_GROUP = 1_000
-HANDLE = "LargeText"
+HANDLE = re.compile(r"\b(?:Large|Cased|Joined)Text\b")
+WANTS_STR = re.compile(r"encoding without a string argument|(?:compile|eval|exec)\(\) arg 1 must be a string")
 NO_STR = "a text this long is no str in this REPL: take a part of it, such as context[a:b], or go through its lines"
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
 TEXT_CHARS = 20_000  # longest `repr`, message or traceback
@@ -36,7 +42,6 @@ OWN_SLICE_CHARS = 1_000_000
 MAX_VARIABLES = 1000
 MAX_SOURCES = 1000  # cells whose source lines are kept for tracebacks
 MAX_SOURCE_CHARS = 4_000_000
-PATTERN_METHODS = ("search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn")
 AWAITABLE_ARGUMENTS = ("gather", "create_task", "ensure_future", "wait_for")
 # Exceptions of the host that are raised with their own class; no other name is looked up.
 RAISABLE = frozenset(
@@ -87,7 +92,7 @@ class Repl:
             place[name] = host_function(entry, wire)
         sources = {"context": frame["context"], **frame.get("texts", {})}
         scans = {name: injected.pop(source.get("object"), None) for name, source in sources.items()}
-        texts, self._on_large = open_texts(sources, scans, frame.get("text_modules"))
+        texts, on_large = open_texts(sources, scans, frame.get("text_modules"))
         context = texts.pop("context")
         for entry in frame["functions"]:
             parent, _, name = entry["name"].rpartition(".")
@@ -95,7 +100,8 @@ class Repl:
                 place = vars(injected[parent]) if parent else injected
                 place[name] = slice_function(context, place[name])
         self._host_names = {entry["name"].partition(".")[0] for entry in frame["functions"]} & injected.keys()
-        injected["_rlm_on_large"] = self._on_large
+        self._joins = on_large.pop("Joins", None)
+        injected |= on_large
         injected |= {"context": context, "P": context, "query": frame["query"], "SHOW_VARS": self._show_vars}
         builtins.help = helped  # type: ignore[assignment]
         builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
@@ -231,8 +237,8 @@ class Repl:
             bound |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
             own = {n for n in self._host_names - bound if self._names.get(n) is self._injected[n]}
             tree = Awaits(own).visit(tree)
-        if self._on_large is not None:
-            tree = OnLarge().visit(tree)
+        if self._joins is not None:
+            tree = self._joins().visit(tree)
         is_expression = len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr)
         if tree.body and isinstance(last := tree.body[-1], ast.Expr):
             target = ast.copy_location(ast.Name("_rlm_value", ast.Store()), last)
@@ -249,7 +255,8 @@ class Repl:
             message = f"exit({'' if error.code is None else text_of(error.code)}) ended the cell; the session goes on"
         kind = kind or name_of(error)
         message = bounded(text_of(error) if message is None else message)
-        if kind == "TypeError" and HANDLE in message:  # raised by C code that accepts only a real `str`
+        if kind == "TypeError" and (HANDLE.search(message) or (self._joins and WANTS_STR.match(message))):
+            # raised by C code that accepts only a real `str`
             message = f"{message}; {NO_STR}"
         try:
             shown, line = ([""], None) if _is_wide(error) else self._traceback(error)
@@ -431,20 +438,6 @@ class Awaits(ast.NodeTransformer):
         return node
 
 
-class OnLarge(ast.NodeTransformer):
-    """Lets methods of patterns accept the whole text: `p.search(context)` becomes `_rlm_on_large(p).search(…)`.
-
-    The functions of the module `re` can be replaced; the methods of its patterns cannot.
-    """
-
-    def visit_Call(self, node: ast.Call) -> ast.Call:
-        """Wrap the object whose method is called; at run time it is returned unchanged unless it is a pattern."""
-        self.generic_visit(node)
-        if isinstance(node.func, ast.Attribute) and node.func.attr in PATTERN_METHODS:
-            node.func.value = _calling("_rlm_on_large", node.func.value)
-        return node
-
-
 def _settling(node: ast.expr) -> ast.expr:
     if isinstance(node, ast.Starred):
         node.value = _calling("_rlm_all_settled", node.value)
@@ -468,28 +461,32 @@ def settled(value: Any) -> Any:
 
 def open_texts(
     sources: dict[str, dict[str, Any]], scans: dict[str, Any], modules: dict[str, str] | None
-) -> tuple[dict[str, Any], Callable[[Any], Any] | None]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the texts of the start frame: each a `str`, or a handle if it is too long for that.
 
-    With handles comes a function that makes compiled patterns accept them.
+    With handles come the functions that cells call with them, by name, and `Joins`, which makes cells call them.
 
     Args:
         sources: The start frame's `context` and `texts`, by variable.
         scans: The object with the host's functions for each long text.
         modules: Sources of the modules that make the handles; None if no text is long.
     """
-    text: Any
-    regex: Any
-    library: Any
-    text, regex, library = (load(name, code) for name, code in modules.items()) if modules else (None, None, None)
+    loaded: dict[str, Any] = {}
+    for name, code in (modules or {}).items():
+        loaded[name] = load(name, code)
+        sys.modules[f"_rlm{name}"] = loaded[name]  # for those after it
+    for name in loaded:
+        del sys.modules[f"_rlm{name}"]
+    text = loaded.get("_context_text")
     opened = {name: open_text(name, source, scans[name], text) for name, source in sources.items()}
     for fd in {source["fd"] for source in sources.values() if "fd" in source}:
         os.close(fd)
-    if modules is None:
-        return opened, None
-    library.install(text)
+    if text is None:
+        return opened, {}
+    loaded["_context_library"].install(text)
     _values.CUT_MARKS.extend(opened[name].reader.cut_mark for name, source in sources.items() if "length" in source)
-    return opened, regex.install(text)
+    joins = loaded["_context_joins"]
+    return opened, {"Joins": joins.Joins, **joins.install(loaded["_context_regex"].install(text))}
 
 
 def open_text(name: str, source: dict[str, Any], scans: Any, text: Any) -> Any:

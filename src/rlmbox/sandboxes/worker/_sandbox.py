@@ -42,7 +42,7 @@ _LARGE_NOTE = (
     "count, str({name})[:n], strip, lower, partition and re.search, match, finditer, findall and split give what they "
     "give for one (patterns without look-around and back-references). split and splitlines give parts one by one: "
     "`for line in {name}.splitlines():`. re.sub gives a result of up to 32 million characters. What needs all of it "
-    "at once (replace, +, a prompt) raises an error: take a part first."
+    "at once (replace, encode, a prompt) raises an error: take a part first."
 )
 NO_INPUTS: Mapping[str, object] = MappingProxyType({})
 """No named variables."""
@@ -401,7 +401,7 @@ def _entry(name: str, description: tuple[str, tuple[str, ...]], summary: str, ki
 
 @cache
 def _text_sources() -> dict[str, str]:
-    return {name: _source(name) for name in ("_context_text", "_context_regex", "_context_library")}
+    return {name: _source(name) for name in ("_context_text", "_context_regex", "_context_library", "_context_joins")}
 
 
 def _large_note(names: Sequence[str]) -> str:

@@ -79,6 +79,7 @@ _HANDLES = {
     for module in ("_context_text.", "rlmbox.sandboxes.worker._context_text.")
     for name in ("LargeText", "WholeText")
 }
+_PARTS = {"_context_text.Parts", "rlmbox.sandboxes.worker._context_text.Parts"}
 CUT_MARKS: list[str] = []  # marks of a text that contains an excerpt in place of the whole context
 _SEQUENCES = {"builtins.tuple", "builtins.range", "collections.deque", *_VIEWS}
 
@@ -243,7 +244,7 @@ class Writer:
                 return write
         if "builtins.tuple" in names and type(getattr(kind, "_fields", None)) is tuple:
             return self._named_tuple
-        if names & _SEQUENCES:
+        if names & _SEQUENCES or names & _PARTS:
             return self._list
         if names & {"builtins.set", "builtins.frozenset"}:
             return self._set

@@ -1,0 +1,337 @@
+"""Texts that a cell puts together of a text too long to be a `str` in the sandbox: read from where their parts are.
+
+Runs inside the sandbox, from source that the start frame carries, as `_context_text.py` does. An f-string, `%`,
+`format` and `join` are C code, which would copy the first part of such a text without a word. So `Joins` changes those
+in a cell's syntax tree: what they give where a part is a long text is a `JoinedText`.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+from bisect import bisect_right
+from itertools import accumulate
+from operator import index as whole_number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, NoReturn
+
+    from rlmbox.sandboxes.worker import _context_text as texts
+else:
+    texts = sys.modules["_rlm_context_text"]
+
+PATTERN_METHODS = ("search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn")
+TEMPLATE_METHODS = ("join", "format", "format_map")
+METHODS = {
+    **dict.fromkeys(PATTERN_METHODS, "_rlm_on_large"),
+    **dict.fromkeys(TEMPLATE_METHODS, "_rlm_template"),
+}
+MOST_PARTS = 10_000
+MERGED_CHARS = 1 << 16  # strings up to this length are put together where they meet
+LONG_KEY_CHARS = 100_000
+PUT_TOGETHER = (
+    "the text holds the whole context, or an input, which is too long for that: take parts of it with context[a:b], or "
+    "give llm_batch one prompt for each of ctx.chunk(size)"
+)
+OUT_OF_WHOLE = "take a part of it, such as context[:500]"
+OF_JOINED = "search context itself: re.search(pattern, context)"
+
+
+class JoinedText(texts.UnscannedText):
+    """A long text with other text before, behind or within it.
+
+    Args:
+        parts: The parts, at least one of them a long text.
+    """
+
+    def __init__(self, parts: list[Any]) -> None:
+        reader = next(part.reader for part in parts if type(part) is not str)
+        self._parts, self._ends = parts, list(accumulate(map(len, parts)))
+        super().__init__(reader, 0, self._ends[-1])
+
+    def _cut(self, start: int, end: int) -> Iterable[tuple[Any, int, int]]:
+        """Return the parts between two positions, each with where it begins and ends in itself."""
+        number = bisect_right(self._ends, start)
+        while start < end:
+            part, last = self._parts[number], self._ends[number]
+            first = last - len(part)
+            yield part, start - first, min(end, last) - first
+            start, number = last, number + 1
+
+    def _read(self, start: int, end: int) -> str:
+        cut = self._cut(start, end)
+        return "".join(part[a:b] if type(part) is str else part._read(a, b) for part, a, b in cut)  # noqa: SLF001
+
+    def _view(self, start: int, end: int) -> Any:
+        cut = self._cut(start, end)
+        return joined([part[a:b] if type(part) is str else part._view(a, b) for part, a, b in cut])  # noqa: SLF001
+
+    @property
+    def parts(self) -> list[Any]:
+        """The parts."""
+        return self._parts
+
+    def isascii(self) -> bool:
+        """Return whether all characters are ASCII."""
+        return all(part.isascii() for part in self._parts)
+
+    def reference(self) -> NoReturn:
+        """Refuse: the host does not have the text, and it is too long to be sent."""
+        raise TypeError(PUT_TOGETHER)
+
+    refuse_to_leave = reference
+
+    def matches(self, *_: Any) -> NoReturn:
+        """Refuse: the host does not have the text."""
+        raise texts.refusal("a pattern on a text put together with it", self, OF_JOINED)
+
+    def __repr__(self) -> str:
+        return f"<text of {len(self):,} characters, put together with {self._reader.what}; read a part with [a:b]>"
+
+
+def joined(parts: Iterable[Any]) -> Any:
+    """Return texts put together, as a `str` where each is one."""
+    merged: list[Any] = []
+    for part in parts:
+        each = [texts.other_text(part)] if texts.is_whole(part) else [str(part)]
+        for one in each[0].parts if type(each[0]) is JoinedText else each:
+            if not len(one):
+                continue
+            if type(one) is str and merged and type(merged[-1]) is str and len(merged[-1]) < MERGED_CHARS:
+                merged[-1] += one
+            else:
+                merged.append(one)
+    if all(type(one) is str for one in merged):
+        return "".join(merged)
+    if len(merged) > MOST_PARTS:
+        raise texts.refusal(
+            f"a text put together of more than {MOST_PARTS:,} parts with it", _first(merged), OUT_OF_WHOLE
+        )
+    return merged[0] if len(merged) == 1 else JoinedText(merged)
+
+
+def _first(values: Iterable[Any]) -> Any:
+    return texts.other_text(next(value for value in values if texts.is_whole(value)))
+
+
+# What a cell's operators and templates become
+
+
+def piece(value: Any) -> Any:
+    """Return what an f-string has in the place of a value that has no format."""
+    return texts.other_text(value) if texts.is_whole(value) else f"{value}"
+
+
+def f_string(*parts: Any) -> Any:
+    """Return an f-string of its parts."""
+    return joined(parts) if any(map(texts.is_whole, parts)) else "".join(parts)
+
+
+def text_of(kind: Any, value: Any) -> Any:
+    """Return `str(value)` or `format(value)`, where a cell calls it."""
+    return texts.other_text(value) if kind in (str, format) and texts.is_whole(value) else kind(value)
+
+
+def percent(template: Any, values: Any) -> Any:
+    """Return `template % values`."""
+    held = values if type(values) is tuple else values.values() if type(values) is dict else [values]
+    if type(template) is not str or not any(map(texts.is_whole, held)):
+        return template % values
+
+    def filled(key: str) -> str:
+        stands = StandIns(key)
+        if type(values) is tuple:
+            return template % tuple(map(stands, values))
+        given = {name: stands(value) for name, value in values.items()} if type(values) is dict else stands(values)
+        return template % given
+
+    return _with_texts(filled, [texts.other_text(value) for value in held if texts.is_whole(value)])
+
+
+class TextTemplate:
+    """The methods of a `str` that put texts together.
+
+    Args:
+        text: The text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def join(self, parts: Iterable[Any], /) -> Any:
+        """Put parts together, as `str.join` does."""
+        listed = [*parts]
+        if not any(map(texts.is_whole, listed)):
+            return self._text.join(listed)
+        for number, part in enumerate(listed):
+            if not texts.is_whole(part) and not issubclass(type(part), str):
+                raise TypeError(f"sequence item {number}: expected str instance, {type(part).__name__} found")
+        return joined([each for part in listed for each in (self._text, part)][1:])
+
+    def format(self, /, *args: Any, **fields: Any) -> Any:
+        """Fill a template, as `str.format` does."""
+        wholes = [texts.other_text(value) for value in (*args, *fields.values()) if texts.is_whole(value)]
+        if not wholes:
+            return self._text.format(*args, **fields)
+
+        def filled(key: str) -> str:
+            stands = StandIns(key)
+            return self._text.format(*map(stands, args), **{name: stands(value) for name, value in fields.items()})
+
+        return _with_texts(filled, wholes)
+
+    def format_map(self, mapping: Any, /) -> Any:
+        """Fill a template, as `str.format_map` does."""
+        if type(mapping) is dict and any(map(texts.is_whole, mapping.values())):
+            return self.format(**mapping)
+        return self._text.format_map(mapping)
+
+
+class StandIns:
+    """Makes what stands for long texts while C code fills a template: a key each, in the order of the texts.
+
+    Args:
+        key: What each is shown as, but for its number.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key, self._count = key, 0
+
+    def __call__(self, value: Any) -> Any:
+        """Return a value, or what stands for it where it is a long text."""
+        if not texts.is_whole(value):
+            return value
+        self._count += 1
+        return _StandIn(texts.other_text(value), self._key.format(self._count - 1))
+
+
+class _StandIn:
+    def __init__(self, text: Any, key: str) -> None:
+        self._text, self._key = text, key
+
+    def __str__(self) -> str:
+        return self._key
+
+    def __repr__(self) -> str:
+        return repr(self._text)
+
+    def __format__(self, spec: str) -> str:
+        return self._key if spec in ("", "s") else format(self._text, spec)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._text[key]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._text, name)
+
+
+_StandIn.__name__ = _StandIn.__qualname__ = "LargeText"
+
+
+def _with_texts(filled: Callable[[str], str], wholes: list[Any]) -> Any:
+    """Return a template with long texts in it.
+
+    Args:
+        filled: Fills the template, with a key in the place of each text.
+        wholes: The texts.
+    """
+    # What cuts a text to a length, or fills it up to one, does so with a key; it is seen by keys of two lengths.
+    mark = os.urandom(8).hex()
+    short, long = (re.split(rf"\ue000{mark}(\d+)x*\ue001", filled(key)) for key in _keys(mark))
+    if short != long or any("\ue000" in rest for rest in short[::2]):
+        raise texts.refusal("a template with a width for the whole text", wholes[0], OUT_OF_WHOLE)
+    return joined([wholes[int(part)] if number % 2 else part for number, part in enumerate(short)])
+
+
+def _keys(mark: str) -> tuple[str, str]:
+    return f"\ue000{mark}{{}}\ue001", f"\ue000{mark}{{}}{'x' * LONG_KEY_CHARS}\ue001"
+
+
+def _add(self: Any, other: Any) -> Any:
+    return joined([self, other]) if _is_text(other) else NotImplemented
+
+
+def _radd(self: Any, other: Any) -> Any:
+    return joined([other, self]) if _is_text(other) else NotImplemented
+
+
+def _mul(self: Any, times: Any) -> Any:
+    count = whole_number(times)
+    if count > MOST_PARTS:
+        raise texts.refusal(f"the whole text {count:,} times", texts.other_text(self), OUT_OF_WHOLE)
+    return joined([self] * count)
+
+
+def _is_text(value: Any) -> bool:
+    return issubclass(type(value), str) or texts.is_whole(value)
+
+
+class Joins(ast.NodeTransformer):
+    """Has what a cell does in C code with long texts done by the functions of this module.
+
+    Methods of patterns and templates are those of an object that takes such texts; at run time it is the cell's own
+    unless it is a pattern or a `str`. The functions of the module `re` can be replaced; methods of C classes cannot.
+    """
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        """Change a call of a method, of `str` or of `format`."""
+        self.generic_visit(node)
+        func = node.func
+        if isinstance(func, ast.Attribute) and func.attr in METHODS:
+            func.value = _calling(METHODS[func.attr], [func.value])
+        is_one = len(node.args) == 1 and not node.keywords and not isinstance(node.args[0], ast.Starred)
+        if is_one and isinstance(func, ast.Name) and func.id in ("str", "format"):
+            return _calling("_rlm_text_of", [func, node.args[0]])
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """Change `template % values`."""
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Mod):
+            return ast.copy_location(_calling("_rlm_percent", [node.left, node.right]), node)
+        return node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        """Change an f-string."""
+        parts = [self._part(each) for each in node.values]
+        return ast.copy_location(_calling("_rlm_f_string", parts), node) if parts else node
+
+    def _part(self, node: ast.expr) -> ast.expr:
+        if not isinstance(node, ast.FormattedValue):
+            return node
+        node.value = self.visit(node.value)
+        if node.format_spec is None and node.conversion in (-1, ord("s")):
+            return _calling("_rlm_piece", [node.value])
+        for each in ast.walk(node.format_spec) if node.format_spec is not None else ():
+            if isinstance(each, ast.FormattedValue):
+                each.value = self.visit(each.value)
+        return ast.copy_location(ast.JoinedStr([node]), node)
+
+
+def _calling(name: str, arguments: list[ast.expr]) -> ast.Call:
+    call = ast.Call(ast.Name(name, ast.Load()), arguments, [])
+    return ast.fix_missing_locations(ast.copy_location(call, arguments[0]))
+
+
+def install(with_patterns: Callable[[Any], Any]) -> dict[str, Callable[..., Any]]:
+    """Make long texts be put together with others; return the functions that changed cells call, by name.
+
+    Args:
+        with_patterns: Makes a compiled pattern accept long texts.
+    """
+    for kind in (texts.LargeText, texts.WholeText):
+        for name, operator in (("__add__", _add), ("__radd__", _radd), ("__mul__", _mul), ("__rmul__", _mul)):
+            setattr(kind, name, operator)
+
+    return {
+        "_rlm_on_large": with_patterns,
+        "_rlm_template": lambda value: TextTemplate(value) if type(value) is str else value,
+        "_rlm_f_string": f_string,
+        "_rlm_piece": piece,
+        "_rlm_percent": percent,
+        "_rlm_text_of": text_of,
+    }
