@@ -1,4 +1,4 @@
-"""The report of an evaluation as one page that stands alone: no script, no address, nothing to fetch."""
+"""The report of an evaluation as a self-contained HTML page, without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _y(share: float) -> float:
 
 
 def _scale(values: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of an axis over logarithms."""
+    """Return the ends of a logarithmic axis."""
     low, high = math.log10(min(values)), math.log10(max(values))
     return (low - 0.3, high + 0.3) if high - low < 0.6 else (low - 0.1, high + 0.1)
 
@@ -124,7 +124,7 @@ def _point(x: float, interval: Mapping[str, Any], colour: str, said: str) -> str
 
 
 def by_size_plot(report: Mapping[str, Any]) -> str:
-    """Return a plot of the accuracy of each arm by length of the text, with intervals, as SVG.
+    """Return a plot of the accuracy of each arm by text length, with intervals, as SVG.
 
     Args:
         report: The report.
@@ -140,7 +140,7 @@ def by_size_plot(report: Mapping[str, Any]) -> str:
             interval = row["arms"][arm]
             if interval["value"] is None:
                 continue
-            # Arms stand a little beside each other, so that their intervals can be told apart.
+            # Arms are slightly offset, so that their intervals can be told apart.
             x = _x(row["chars"], ends) + (at - (len(report["arms"]) - 1) / 2) * 5
             line.append(f"{x:.1f},{_y(interval['value']):.1f}")
             inside += _point(x, interval, colour, f"{arm}, {size_label(row['chars'])}: {percent(interval)}")
@@ -151,7 +151,7 @@ def by_size_plot(report: Mapping[str, Any]) -> str:
 
 
 def cost_plot(report: Mapping[str, Any]) -> str:
-    """Return a plot of each arm's accuracy by what a question costs, as SVG; words where nothing cost anything.
+    """Return a plot of each arm's accuracy by cost per question, as SVG, or a paragraph if nothing has a cost.
 
     Args:
         report: The report.

@@ -1,4 +1,4 @@
-"""The arm that sends the best passages: of the text, by ranked search, or of an index, by words and by meaning."""
+"""The arm that sends the best passages, found in the text by ranked search or in an index by words and vectors."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from rlmbox.retrieval.fusion import depth_of, fused
 from rlmbox.types import Usage
 
 Retrieve = Callable[[Context, str, int], Sequence[str]]
-"""Finds passages: takes the text, the question and how many, and returns them, best first, each with its place."""
+"""Finds passages: takes the text, the question and a number, and returns passages, best first, each with its place."""
 
-_PASSAGE_CHARS = 2_200  # at most, with its place above it
+_PASSAGE_CHARS = 2_200  # upper bound, including the line with its place
 
 
 class RetrievalArm(OneRequestArm):
-    """The best passages for the question and the question in one request.
+    """The best passages for the question, and the question, in one request.
 
     Args:
         model: The model.
         name: Its name in the table.
-        k: Passages that are sent.
-        retrieve: What finds them in the text; None for `Context.rank` (BM25).
-        retriever: An index to find them in, in place of the text: by words, and where it has vectors by meaning as
-            well. It is closed with the arm.
-        guard: What may leave; None for what hides secrets and personal data.
-        retries: When a request that failed is sent again; None for the usual.
+        k: Number of passages to send.
+        retrieve: Finds passages in the text; None for `Context.rank` (BM25).
+        retriever: An index to search instead of the text: by words, and by vectors if it has them. It is closed with
+            the arm.
+        guard: Checks what leaves; None to hide secrets and personal data.
+        retries: Retry policy for failed requests; None for the default.
 
     Raises:
-        ConfigError: `k` is no number of passages, or there are two ways to find them.
+        ConfigError: `k` is not a valid number, or both `retrieve` and `retriever` are given.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class RetrievalArm(OneRequestArm):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Whatever decides its answers."""
+        """Settings that affect its answers."""
         found = {
             "kind": "retrieval",
             "model": self._model.name,
@@ -98,7 +98,7 @@ class RetrievalArm(OneRequestArm):
         return self._with_vector(self._estimated(math.ceil(chars / 3), 3 * chars + 100 * self._k, trial), trial)
 
     def _with_vector(self, request: Estimate, trial: Trial) -> Estimate:
-        """Return what a request takes together with the vector of its question."""
+        """Add the embedding of the question to the estimate of a request."""
         if self._embedder is None:
             return request
         price, size_bytes = self._embedder.price, len(trial.question.question.encode("utf-8", "replace")) + 8
@@ -128,7 +128,7 @@ class RetrievalArm(OneRequestArm):
     async def _from_index(
         self, retriever: Retriever, asked: str, most_usd: Decimal | None
     ) -> tuple[Sequence[str], Decimal]:
-        """Return the passages of an index, and what the vector of the question cost."""
+        """Return passages from an index, and the cost of embedding the question."""
         hits: Sequence[SearchHit]
         cost_usd, embedder = Decimal(0), self._embedder
         if embedder is not None and self._vectors is not None:
@@ -159,12 +159,12 @@ class RetrievalArm(OneRequestArm):
 
 
 def ranked_passages(context: Context, question: str, k: int) -> list[str]:
-    """Return the passages that have the most of the rarest words of a question, best first, each below its place.
+    """Return the passages with the most and rarest words of a question, best first, each below a line with its place.
 
     Args:
         context: The text.
         question: The question.
-        k: Most passages.
+        k: Largest number of passages.
 
     Raises:
         ValueError: The question has no words, or the text cannot be indexed.
@@ -175,7 +175,7 @@ def ranked_passages(context: Context, question: str, k: int) -> list[str]:
         except ValueError as error:
             if "still being made" not in str(error):
                 raise
-            continue  # each call waits for a minute
+            continue  # each call waits for up to a minute
         return [
             f"[{passage['document']}, characters {passage['start']:,} to {passage['end']:,}]\n"
             + context.slice(passage["start"], passage["end"])

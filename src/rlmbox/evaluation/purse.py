@@ -1,4 +1,4 @@
-"""The one ledger over an evaluation: what each trial may spend is set aside before, and settled after."""
+"""The ledger of an evaluation: the cost of each trial is reserved before, and settled after."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import anyio
 
 from rlmbox.errors import BudgetExceeded
 
-_LEAST_USD = Decimal("0.0001")  # below it nothing can be asked of a model that costs anything
+_LEAST_USD = Decimal("0.0001")  # no request to a model that is not free costs less
 
 
 class Purse:
     """The money of an evaluation; used on one event loop.
 
     Args:
-        limit_usd: The most that all trials may cost together; None for no limit.
-        spent_usd: What was spent before, in an evaluation that goes on.
+        limit_usd: Cost limit of all trials together; None for no limit.
+        spent_usd: Money spent before, if the evaluation is resumed.
 
     Attributes:
-        limit_usd: The same.
-        spent_usd: What trials that are over have cost.
-        reserved_usd: What trials under way may cost.
+        limit_usd: As above.
+        spent_usd: Cost of finished trials.
+        reserved_usd: Upper bound of the cost of running trials.
     """
 
     def __init__(self, limit_usd: Decimal | None, spent_usd: Decimal = Decimal(0)) -> None:
@@ -31,14 +31,14 @@ class Purse:
         self._changed: anyio.Event | None = None
 
     async def reserve(self, wanted_usd: Decimal, least_usd: Decimal) -> Decimal:
-        """Set money aside for a trial, and return how much, waiting for others to end where that may help.
+        """Reserve money for a trial and return the amount, waiting for other trials to end where that may help.
 
         Args:
-            wanted_usd: The most that it may cost.
-            least_usd: What it needs at least; it is given no less.
+            wanted_usd: Upper bound of its cost.
+            least_usd: The least that it can use.
 
         Raises:
-            BudgetExceeded: What is left will not do.
+            BudgetExceeded: Less than that is left.
         """
         while self.limit_usd is not None:
             left = self.limit_usd - self.spent_usd - self.reserved_usd
@@ -61,11 +61,11 @@ class Purse:
         return wanted_usd
 
     def settle(self, reserved_usd: Decimal, spent_usd: Decimal) -> None:
-        """Replace what was set aside by what was spent.
+        """Replace a reservation by the actual cost.
 
         Args:
             reserved_usd: What `reserve` returned.
-            spent_usd: What the trial cost.
+            spent_usd: Cost of the trial.
         """
         self.reserved_usd -= reserved_usd
         self.spent_usd += spent_usd

@@ -1,7 +1,7 @@
-"""The questions of an evaluation, and the files they are read from.
+"""The questions of an evaluation, and reading them from files.
 
-A file of JSON Lines has an object a line, one of CSV a row, with `question` and `expected`, and where wanted `id`,
-`context` (a path beside the file), `text` (the text itself), `accept` (further right answers), `grader` and `size`.
+A JSON Lines file has one object per line, a CSV file one row, with `question` and `expected`, and optionally `id`,
+`context` (a path relative to the file), `text` (the text itself), `accept` (more right answers), `grader` and `size`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ class Question:
     """A question with its right answer.
 
     Attributes:
-        id: Its name, which no other question of an evaluation has.
-        question: What is asked.
-        expected: The right answer; None where the text does not say.
-        context: Path of the text; empty where `text` has it, or where the evaluation has one text for all.
-        text: The text itself, where it is short.
-        accept: Further answers that are right.
-        grader: Name of the grader; empty for the one that goes with `expected`.
-        size_chars: Length of the text, to tell results by; 0 where it is read from the text.
-        suite: The suite that it was made by, or empty.
-        facts: What the suite made it from, by name.
+        id: Its name, unique within an evaluation.
+        question: The question.
+        expected: The right answer; None if the text does not say.
+        context: Path of the text; empty if `text` is given, or the evaluation has one text for all questions.
+        text: The text itself, if it is short.
+        accept: More right answers.
+        grader: Name of the grader; empty to choose it by `expected`.
+        size_chars: Length of the text, for results by length; 0 to measure the text.
+        suite: The suite that generated it; may be empty.
+        facts: What the suite generated it from, by name.
     """
 
     id: str
@@ -48,27 +48,27 @@ class Question:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as a JSON value."""
+        """Convert it to JSON."""
         return {**asdict(self), "accept": list(self.accept)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Question:
-        """Return the question that `as_json` wrote.
+        """Create a question from JSON written by `as_json`.
 
         Args:
-            value: What it wrote.
+            value: The JSON value.
         """
         return cls(**{**value, "accept": tuple(value["accept"])})
 
 
 def load_questions(path: Path) -> tuple[Question, ...]:
-    """Return the questions of a file.
+    """Read the questions of a file.
 
     Args:
         path: A file that ends in `.jsonl`, `.ndjson`, `.json` (a list) or `.csv`.
 
     Raises:
-        ConfigError: It cannot be read, or a question is not whole; the message names the line.
+        ConfigError: It cannot be read, or a question is incomplete; the message names the line.
     """
     text = text_of(path)
     read = {".csv": _csv_rows, ".json": _json_rows}.get(path.suffix.lower(), _json_lines)
@@ -79,7 +79,7 @@ def load_questions(path: Path) -> tuple[Question, ...]:
 
 
 def text_of(path: Path) -> str:
-    """Return the text of a file of questions, without a byte order mark.
+    """Read the text of a file of questions, without a byte order mark.
 
     Args:
         path: The file.
@@ -96,13 +96,13 @@ def text_of(path: Path) -> str:
 
 
 def checked_ids(questions: Sequence[Question]) -> tuple[Question, ...]:
-    """Return the questions, having checked that no two have one id.
+    """Check that the ids of questions are unique, and return the questions.
 
     Args:
         questions: The questions.
 
     Raises:
-        ConfigError: Two have.
+        ConfigError: Two questions have the same id.
     """
     seen: set[str] = set()
     for each in questions:
@@ -145,10 +145,10 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _check_names(names: Sequence[str], path: Path) -> None:
-    """Check the first row of a file of CSV.
+    """Check the header of a CSV file.
 
     Raises:
-        ConfigError: A column is missing, or there is one that has no meaning.
+        ConfigError: A column is missing or unknown.
     """
     if len(names) == 1 and (other := next((each for each in ";\t|" if each in names[0]), "")):
         raise ConfigError(f"{path}, row 1: the fields are separated by {other!r}; separate them by ','")
@@ -208,7 +208,7 @@ def _accepted(value: Any) -> tuple[Any, ...]:
 
 
 def _from_csv(value: Any) -> Any:
-    """Return a list or object that a cell has as JSON; any other text as it is, numbers included."""
+    """Parse a cell that contains a JSON list or object; any other text, also a number, is unchanged."""
     if isinstance(value, str) and value[:1] in "[{" and value:
         try:
             return json.loads(value)

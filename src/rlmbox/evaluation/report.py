@@ -1,4 +1,4 @@
-"""The report of an evaluation: its statistics as one JSON value, and as a table in words and figures."""
+"""The report of an evaluation: its statistics as JSON, and as a table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rlmbox.evaluation.statistics import (
 from rlmbox.usage import quantity
 
 Scores = dict[str, list[float]]
-"""The scores of each question's repeats, by its id."""
+"""The scores of the repeats of each question, by its id."""
 
 
 def scores_of(results: Sequence[Result], arm: str) -> Scores:
@@ -32,25 +32,25 @@ def scores_of(results: Sequence[Result], arm: str) -> Scores:
 
     Args:
         results: All results.
-        arm: The arm's name.
+        arm: Name of the arm.
     """
     found: Scores = defaultdict(list)
     for each in sorted(results, key=lambda result: result.repeat):
         if each.arm == arm and each.score is not None:
             found[each.question].append(each.score)
-    return dict(sorted(found.items()))  # the bootstrap draws the same, in whatever order the results came
+    return dict(sorted(found.items()))  # sorted, so that the bootstrap does not depend on the order of the results
 
 
 def report_of(recorded: Recorded) -> dict[str, Any]:
-    """Return the statistics of an evaluation.
+    """Compute the statistics of an evaluation.
 
     Args:
-        recorded: What its file has.
+        recorded: The content of its file.
 
     Returns:
         `name`, `questions`, `repeats`, `trials` and `answered`; `arms` with the figures of each arm by name; `pairs`
-        with the difference of each two; `sizes` with the accuracy of each arm by length of the text; `overtakes`;
-        `suites`; `spent_usd` and `uncertain_usd` of the whole ledger; and `notes` in words.
+        with the difference of each pair; `sizes` with the accuracy of each arm by text length; `overtakes`; `suites`;
+        `spent_usd` and `uncertain_usd` of the whole ledger; and `notes`, sentences for the user.
     """
     results = recorded.results
     arms = list(recorded.head["arms"])
@@ -153,10 +153,10 @@ def _in_words(pair: Mapping[str, Any], ours: str, theirs: str) -> str:
 
 
 def size_label(chars: int) -> str:
-    """Return a length as it is written on the command line, such as `32k` or `1M`.
+    """Format a length as on the command line, such as `32k` or `1M`.
 
     Args:
-        chars: Characters.
+        chars: Length in characters.
     """
     for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if chars >= unit * 0.95:
@@ -165,16 +165,16 @@ def size_label(chars: int) -> str:
 
 
 def _bucket(chars: int) -> int:
-    """Return the power of the root of ten that a length is nearest to, so that similar lengths stand together."""
+    """Round a length on a logarithmic scale with two steps per factor of ten, to group similar lengths."""
     return round(2 * math.log10(max(chars, 1)))
 
 
 def by_size(results: Sequence[Result], arms: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the accuracy of each arm by length of the text, shortest first.
+    """Return the accuracy of each arm by text length, shortest first.
 
     Args:
         results: All results.
-        arms: The arms' names.
+        arms: Names of the arms.
     """
     buckets: dict[int, list[Result]] = defaultdict(list)
     for each in results:
@@ -189,14 +189,14 @@ def by_size(results: Sequence[Result], arms: Sequence[str]) -> list[dict[str, An
 
 
 def overtakes(sizes: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> list[dict[str, Any]]:
-    """Return from which length on an arm is better than another that was better, or able, before.
+    """Return the text lengths from which one arm overtakes another.
 
-    The length lies between two that were measured: where the line between their differences, over the logarithm of the
-    length, crosses zero; or, where the other arm cannot answer any more, at the shortest length where it cannot.
+    Each length lies between two measured ones: where the difference, interpolated over the logarithm of the length,
+    crosses zero; or, if the other arm can no longer answer, it is the shortest length at which it cannot.
 
     Args:
         sizes: What `by_size` returned.
-        arms: The arms' names.
+        arms: Names of the arms.
     """
     return [
         {"arm": ours, "overtakes": theirs, **crossing}
@@ -269,10 +269,10 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def percent(interval: Mapping[str, Any]) -> str:
-    """Return an accuracy with its interval as the table has it.
+    """Format an accuracy with its interval for the table.
 
     Args:
-        interval: As `report_of` has it.
+        interval: An interval from `report_of`.
     """
     if interval["value"] is None:
         return "-"
@@ -280,7 +280,7 @@ def percent(interval: Mapping[str, Any]) -> str:
 
 
 def table_of(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the head and the rows of the table, one for each arm.
+    """Return the header and the rows of the table, one per arm.
 
     Args:
         report: From `report_of`.

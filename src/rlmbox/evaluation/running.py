@@ -1,4 +1,4 @@
-"""An evaluation: every question to every arm so many times, over one ledger and one file."""
+"""Running an evaluation: every question to every arm, repeatedly, over one ledger and one file."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ from rlmbox.models.base import Model, current_request_key
 from rlmbox.requests.client import Calls
 from rlmbox.types import Message, Usage
 
-_OPEN_CONTEXTS = 16  # beyond them the text that was used longest ago is let go
+_OPEN_CONTEXTS = 16  # beyond that the least recently used text is closed
 _SHORT_TEXT_CHARS = 20_000
-_KEPT_TEXTS = 2_000  # of such a length, by which arms know that a text is the same
-_KEPT_ANSWERS = 10_000  # of which it is known that nothing in them is to be hidden
+_KEPT_TEXTS = 2_000  # short texts, kept so that arms recognize the same text
+_KEPT_ANSWERS = 10_000  # short answers in which the guard found nothing to hide
 _JUDGE_TOKENS = 1_024
-_FRAME_BYTES = 200  # what stands around the prompt of the judge in a request
-_AGAIN = ("provider",)  # endings that say nothing of an arm, and are tried again when an evaluation goes on
+_FRAME_BYTES = 200  # the parts of a request around the judge's prompt
+_AGAIN = ("provider",)  # endings that are not the arm's fault, and are repeated when an evaluation is resumed
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The parts of an evaluation.
+    """The definition of an evaluation.
 
     Attributes:
         questions: The questions.
-        arms: The arms, by different names.
-        repeats: Times that each arm is asked each question.
-        context: Path of the text for questions that name none; None where all do.
-        grader: The grader for questions that name none; empty for what goes with the expected answer.
-        own_grader: A function of the user's own that grades everything; None for none.
-        judge: The model that judges; None for none.
-        cost_limit_usd: Most money of all together; None for no limit.
-        concurrency: Trials under way at once.
-        guard: What may leave for the judge, and may stand in the file.
-        says_form: Whether every arm is told of the form of the answer, as its grader wants it.
+        arms: The arms, with unique names.
+        repeats: How often each arm is asked each question.
+        context: Path of the text for questions that name none; None if all do.
+        grader: The grader for questions that name none; empty to choose it by the expected answer.
+        own_grader: A function of the user's that grades everything, or None.
+        judge: The model that judges, or None.
+        cost_limit_usd: Cost limit of all trials together; None for no limit.
+        concurrency: Trials that may run at once.
+        guard: Checks what leaves for the judge, and what is written to the file.
+        says_form: Whether the question includes the form of the answer that its grader expects.
         open_context: Opens the text of a path; None for `Context.from_path`.
     """
 
@@ -73,7 +73,7 @@ class Plan:
     open_context: Callable[[str], Context] | None = None
 
     def __post_init__(self) -> None:
-        """Check that it can be carried out.
+        """Check that it can run.
 
         Raises:
             ConfigError: It cannot; the message says what is missing.
@@ -106,12 +106,12 @@ class Plan:
 
     @property
     def num_trials(self) -> int:
-        """The number of trials."""
+        """Number of trials."""
         return len(self.questions) * len(self.arms) * self.repeats
 
 
 class Contexts:
-    """Texts by question, opened once and let go when others are wanted.
+    """The texts of the questions, in a cache of open ones.
 
     Args:
         plan: The evaluation.
@@ -123,7 +123,7 @@ class Contexts:
         self._short: OrderedDict[str, Context] = OrderedDict()
 
     def ready(self, question: Question) -> Context | None:
-        """Return the text of a question where that takes no time; None where it has to be opened.
+        """Return the text of a question if it is open or short, else None.
 
         Args:
             question: The question.
@@ -134,7 +134,7 @@ class Contexts:
         return None if question.text else self._open.get(path)
 
     def of(self, question: Question) -> Context:
-        """Return the text of a question.
+        """Return the text of a question, opening it if needed.
 
         Args:
             question: The question.
@@ -163,11 +163,11 @@ class Contexts:
 
 
 def estimate(plan: Plan, done: Mapping[TrialKey, object] | None = None) -> dict[str, Estimate]:
-    """Estimate what each arm will take for all its trials; asks nobody.
+    """Estimate the remaining trials of each arm, without any request.
 
     Args:
         plan: The evaluation.
-        done: Trials that are over, by their keys.
+        done: Finished trials, by trial key.
     """
     contexts, found = Contexts(plan), {arm.name: Estimate() for arm in plan.arms}
     for question in plan.questions:
@@ -198,9 +198,9 @@ class Grade:
     """The grade of a trial.
 
     Attributes:
-        score: How right the answer is, from 0 to 1; None where the arm cannot answer.
-        judge_usd: What judging it cost.
-        most_usd: What was set aside for that.
+        score: The score of the answer, from 0 to 1; None if the arm cannot answer.
+        judge_usd: Cost of judging it.
+        most_usd: The reservation for judging it.
     """
 
     score: float | None
@@ -208,22 +208,22 @@ class Grade:
     most_usd: Decimal = Decimal(0)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as a JSON value."""
+        """Convert it to JSON."""
         return {"score": self.score, "judge_usd": str(self.judge_usd), "most_usd": str(self.most_usd)}
 
 
 class Evaluation:
-    """An evaluation under way.
+    """A running evaluation.
 
     Args:
-        plan: What it is made of.
+        plan: Its definition.
         journal: Its file.
-        recorded: What the file has; what is answered there is not asked again.
-        on_result: Called with each result, as it comes.
+        recorded: The content of the file; what is answered there is not asked again.
+        on_result: Called with each result.
 
     Attributes:
-        recorded: What the file has by now.
-        purse: The ledger over all trials.
+        recorded: The current content of the file.
+        purse: The ledger of all trials.
     """
 
     def __init__(
@@ -246,13 +246,13 @@ class Evaluation:
         self.purse = Purse(plan.cost_limit_usd, recorded.spent_usd)
 
     async def run(self) -> None:
-        """Ask what was not answered yet.
+        """Run the trials that are not answered yet.
 
         Raises:
-            BudgetExceeded: The cost limit is reached; what is answered is kept.
+            BudgetExceeded: The cost limit is reached; answers so far are kept.
             StoreError: The file cannot be written.
             ContextError: A text cannot be opened.
-            ModelError: The judge failed; what was answered is kept, and judged when the evaluation goes on.
+            ModelError: The judge failed; answers are kept, and judged when the evaluation is resumed.
         """
         if not self.recorded.head:
             raise ConfigError("the evaluation's file has no first line; write it with EvaluationJournal.write")
@@ -265,10 +265,10 @@ class Evaluation:
                 try:
                     context = self._contexts.ready(question)
                     if context is None:
-                        async with lock:  # a text is opened by one worker while the others wait for it
+                        async with lock:  # one worker opens a text while the others wait for it
                             context = await to_thread.run_sync(self._contexts.of, question)
                     await self._one(arm, question, repeat, context)
-                except ModelError as error:  # of the judge: what others answered can be judged all the same
+                except ModelError as error:  # of the judge: the other trials go on
                     self._unjudged.append(error)
                 except RLMError as error:
                     self._errors.append(error)
@@ -281,7 +281,7 @@ class Evaluation:
             raise failed[0]
 
     def _trials(self) -> Iterator[tuple[Arm, Question, int]]:
-        """Iterate over what is to be done, so that whatever is done when it ends early is done for all arms."""
+        """Iterate over the trials to run, ordered so that an early end affects all arms alike."""
         for repeat in range(self._plan.repeats):
             for question in self._plan.questions:
                 for arm in self._plan.arms:
@@ -308,7 +308,7 @@ class Evaluation:
                 ended.clear()
                 name = "/".join((self._journal.name, *map(str, key), "judge"))
                 grade = await self._judged(question, outcome.text, name, place)
-        finally:  # what was answered is kept, whatever became of its grade
+        finally:  # the answer is kept, whatever happened to its grade
             graded = [] if grade is None else [{"kind": "graded", **place, **grade.as_json()}]
             self._write(*ended, *graded)
         result = Result(*key, self.recorded.outcomes[key], grade.score, grade.judge_usd, context.length)
@@ -317,12 +317,12 @@ class Evaluation:
     async def _answered(
         self, arm: Arm, question: Question, repeat: int, context: Context, place: Mapping[str, Any]
     ) -> tuple[Outcome, Mapping[str, Any]]:
-        """Return how a trial ended, and the line of it, which is still to be written."""
+        """Run a trial; return its outcome, and the line about it, which is still to be written."""
         key = f"{self._journal.name}/{plain_name(arm.name)}/{plain_name(question.id)}/{repeat}"
         trial = Trial(key, question, context, self._graders[question.id].wanted, repeat)
         expected = arm.estimate(trial)
         granted = await self.purse.reserve(expected.most_usd, expected.least_usd)
-        spent = granted  # of a trial that broke off nobody knows
+        spent = granted  # assumed if the trial is interrupted
         try:
             self._write({"kind": "began", **place, "most_usd": str(granted)})
             # A free model needs no limit, and one whose price is not known can be given none.
@@ -345,7 +345,7 @@ class Evaluation:
         return outcome, line
 
     def _exported(self, text: str) -> str:
-        """Return a text as it may stand in a file. Answers are often the same, so that short ones are kept."""
+        """Filter a text for a file by the guard. Short results are cached, since answers are often the same."""
         found = self._harmless.get(text) if text else text
         if found is None:
             found = self._hides.check(text, path="export").text
@@ -429,7 +429,7 @@ class Evaluation:
 
 @contextmanager
 def _settled_memory() -> Iterator[None]:
-    """Leave what is there by now to itself: to look for garbage in it again and again takes a tenth of all time."""
+    """Exempt existing objects from garbage collection, which would scan them repeatedly for a tenth of the run time."""
     is_ours = not gc.get_freeze_count()
     if is_ours:
         gc.freeze()
@@ -445,7 +445,7 @@ def head_of(plan: Plan, settings: Mapping[str, Any], unpriced: Sequence[str] = (
 
     Args:
         plan: The evaluation.
-        settings: How the command was called, so that it can go on.
+        settings: The options of the command, for resuming.
         unpriced: Names of arms whose models have no known price.
     """
     return {
@@ -460,14 +460,14 @@ def head_of(plan: Plan, settings: Mapping[str, Any], unpriced: Sequence[str] = (
 
 
 def check_same(plan: Plan, recorded: Recorded) -> None:
-    """Check that an evaluation goes on with the arms that it was begun with.
+    """Check that an evaluation is resumed with the arms that it was started with.
 
     Args:
-        plan: What it would go on with.
-        recorded: What its file has.
+        plan: The evaluation to resume.
+        recorded: The content of its file.
 
     Raises:
-        ConfigError: An arm is another by now.
+        ConfigError: The settings of an arm have changed.
     """
     begun = recorded.head["arms"]
     for arm in plan.arms:

@@ -1,11 +1,11 @@
-"""Statistics of an evaluation: accuracies and differences with intervals over questions and repeats.
+"""Statistics of an evaluation: accuracies and differences, with confidence intervals over questions and repeats.
 
-The questions are a sample of those that could be asked, and the repeats of a question are not independent of each
-other. So a question is what is drawn again in the bootstrap (a cluster), with its repeats as they came: their spread is
-in the means of the questions already, and to draw them again would count it twice. The deviations of the bootstrap are
-widened by what it is too narrow with few questions: sqrt(n/(n-1)) and Student's quantile in place of the normal one.
-Where nearly all or nearly none are right, a bootstrap sees no spread and would be sure of what it cannot know: there
-the interval is Wilson's, with as many independent trials as the spread between questions speaks for.
+The questions are a sample of those that could be asked, and the repeats of a question are not independent. So the
+bootstrap resamples questions (clusters), each with its repeats: the spread of the repeats is already part of the means
+per question, and resampling them too would count it twice. Since the bootstrap is too narrow for few questions, its
+deviations are widened by sqrt(n/(n-1)) and by Student's quantile instead of the normal one.
+If nearly all or nearly no answers are right, a bootstrap sees no spread and would be too certain: there the interval is
+Wilson's, with the effective number of independent trials according to the spread between questions.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Z95 = 1.959963984540054
-_Z82 = 0.9153650878428138  # found in 82 of 100: the deviation is an estimate itself, and 80 are to be kept
+_Z82 = 0.9153650878428138  # for a power of 82 %: the deviation is itself an estimate, and 80 % are to be kept
 _RESAMPLES = 2_000
-_RARE = 10  # right or wrong answers, as whole questions, below which a bootstrap is not believed
+_RARE = 10  # number of right or wrong answers, as whole questions, below which the bootstrap is not used
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure with its interval of 95 %.
+    """A figure with its 95 % confidence interval.
 
     Attributes:
         value: The figure.
         low: Lower end.
         high: Upper end.
-        questions: How many questions it rests on.
+        questions: Number of questions it is based on.
     """
 
     value: float
@@ -45,7 +45,7 @@ def accuracy(scores: Mapping[str, Sequence[float]], *, seed: int = 0, resamples:
     Args:
         scores: The scores of each question's repeats, from 0 to 1.
         seed: Seed of the bootstrap.
-        resamples: How often it draws.
+        resamples: Number of resamples.
     """
     means = [statistics.fmean(each) for each in scores.values() if each]
     if not means:
@@ -69,10 +69,10 @@ def difference(
     """Return the paired difference of two arms over the questions that both answered, with its interval.
 
     Args:
-        ours: The scores of each question's repeats of the arm that is looked at.
-        theirs: Those of the arm that it is compared with.
+        ours: The scores of each question's repeats in one arm.
+        theirs: Those in the arm to compare with.
         seed: Seed of the bootstrap.
-        resamples: How often it draws.
+        resamples: Number of resamples.
     """
     both = [name for name in ours if ours[name] and theirs.get(name)]
     gaps = [statistics.fmean(ours[name]) - statistics.fmean(theirs[name]) for name in both]
@@ -80,7 +80,7 @@ def difference(
         return Interval(math.nan, math.nan, math.nan, 0)
     value = statistics.fmean(gaps)
     if len(gaps) < 3 or not any(gap != gaps[0] for gap in gaps):
-        # Nothing differs between the questions: as wide as one question that goes the other way would make it.
+        # The questions do not differ: as wide as a single question with the opposite result would make it.
         low, high = value - 3.0 / len(gaps), value + 3.0 / len(gaps)
     else:
         low, high = _bootstrap(gaps, value, seed, resamples)
@@ -88,7 +88,7 @@ def difference(
 
 
 def spread_between_repeats(scores: Mapping[str, Sequence[float]]) -> float | None:
-    """Return the standard deviation between repeats of one question; None where nothing was repeated.
+    """Return the standard deviation between the repeats of a question; None without repeats.
 
     Args:
         scores: The scores of each question's repeats.
@@ -98,11 +98,11 @@ def spread_between_repeats(scores: Mapping[str, Sequence[float]]) -> float | Non
 
 
 def wilson(share: float, trials: float) -> tuple[float, float]:
-    """Return Wilson's interval of 95 % of a share.
+    """Return Wilson's 95 % interval of a proportion.
 
     Args:
-        share: The share, from 0 to 1.
-        trials: Independent trials that it rests on.
+        share: The proportion, from 0 to 1.
+        trials: Number of independent trials.
     """
     square = Z95 * Z95
     middle = (share + square / (2 * trials)) / (1 + square / trials)
@@ -111,7 +111,7 @@ def wilson(share: float, trials: float) -> tuple[float, float]:
 
 
 def _effective(means: Sequence[float], value: float) -> float:
-    """Return how many independent trials the spread between questions speaks for: at least one for each question."""
+    """Return the effective number of independent trials by the spread between questions, at least one per question."""
     count = len(means)
     if count < 3 or not 0 < value < 1:
         return float(count)
@@ -121,7 +121,7 @@ def _effective(means: Sequence[float], value: float) -> float:
 
 def _bootstrap(values: Sequence[float], value: float, seed: int, resamples: int) -> tuple[float, float]:
     count = len(values)
-    rng = random.Random(seed)  # noqa: S311 - statistics, and the same each time
+    rng = random.Random(seed)  # noqa: S311 - for statistics, reproducible
     drawn = sorted(sum(rng.choices(values, k=count)) / count for _ in range(resamples))
     widened = math.sqrt(count / (count - 1))
     quantile = student(count - 1)
@@ -132,7 +132,7 @@ def _bootstrap(values: Sequence[float], value: float, seed: int, resamples: int)
 
 
 def student(degrees: int) -> float:
-    """Return Student's two-sided quantile of 95 %, by the expansion of Cornish and Fisher.
+    """Return Student's two-sided 95 % quantile, by the Cornish-Fisher expansion.
 
     Args:
         degrees: Degrees of freedom, at least 2.
@@ -145,21 +145,21 @@ def student(degrees: int) -> float:
 
 
 def questions_needed(effect: float, deviation: float) -> int:
-    """Return how many questions find a true difference in 80 of 100 evaluations, at a level of 5 %.
+    """Return the number of questions that detects a difference with a power of 80 %, at a level of 5 %.
 
     Args:
-        effect: The difference between two arms' accuracies, above 0.
+        effect: The difference between the accuracies of two arms, above 0.
         deviation: Standard deviation, over questions, of the difference of their means over repeats.
     """
     return max(3, math.ceil(((Z95 + _Z82) * deviation / effect) ** 2) + 2)
 
 
 def deviation_of(ours: Mapping[str, Sequence[float]], theirs: Mapping[str, Sequence[float]]) -> float | None:
-    """Return the deviation of paired differences over questions; None with fewer than 3 in common.
+    """Return the standard deviation of paired differences over questions; None with fewer than 3 in common.
 
     Args:
-        ours: The scores of each question's repeats of one arm.
-        theirs: Those of the other.
+        ours: The scores of each question's repeats in one arm.
+        theirs: Those in the other.
     """
     gaps = [
         statistics.fmean(ours[name]) - statistics.fmean(theirs[name])
@@ -170,11 +170,11 @@ def deviation_of(ours: Mapping[str, Sequence[float]], theirs: Mapping[str, Seque
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Return a quantile, interpolated; NaN of nothing.
+    """Return an interpolated quantile; NaN if there are no values.
 
     Args:
         values: The values.
-        share: From 0 to 1: 0.5 is the median.
+        share: The quantile, from 0 to 1; 0.5 is the median.
     """
     if not values:
         return math.nan

@@ -1,4 +1,4 @@
-"""The stems of English words by Martin Porter's algorithm (1980), with the two endings that he added later."""
+"""Stemming of English words by Porter's algorithm (1980), with the two suffixes that he added later."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LAST = _longest_first(_FOURTH)
 
 @lru_cache(maxsize=20_000)
 def stem(word: str) -> str:
-    """Return the stem of a word in small letters; a word of one or two letters is its own.
+    """Return the stem of a lowercase word; words of one or two letters are unchanged.
 
     Args:
         word: The word.
@@ -46,7 +46,7 @@ def stem(word: str) -> str:
 
 
 def _shape(word: str) -> str:
-    """Return a letter for each of a word's: `v` for a vowel, `c` for a consonant."""
+    """Map each letter of a word to `v` for a vowel or `c` for a consonant."""
     shape = ""
     for letter in word:
         is_vowel = letter in "aeiou" or (letter == "y" and shape.endswith("c"))
@@ -55,12 +55,12 @@ def _shape(word: str) -> str:
 
 
 def _measure(word: str) -> int:
-    """Return how often a consonant follows a vowel."""
+    """Return how often a vowel is followed by a consonant."""
     return _shape(word).count("vc")
 
 
 def _ends_short(word: str) -> bool:
-    """Return True for an end of consonant, vowel and consonant, the last none of w, x and y."""
+    """Return whether a word ends with consonant, vowel and consonant, the last none of w, x and y."""
     return _shape(word).endswith("cvc") and word[-1] not in "wxy"
 
 

@@ -1,4 +1,4 @@
-"""The settings that an evaluation speaks for, as a file of settings with the evidence in it."""
+"""The settings that an evaluation recommends, as a settings file with the evidence in comments."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _KEYS = ("profile", "sandbox", "sub_model", "model")
 
 
 def settings_file(recorded: Recorded, report: Mapping[str, Any]) -> str:
-    """Return a file of settings in TOML: the profile that won, and below which length a direct call is better.
+    """Return a settings file in TOML: the best profile, and the length below which a direct call is better.
 
     Args:
         recorded: The evaluation.
         report: Its report.
 
     Raises:
-        ConfigError: Nothing was measured that settings could be made of.
+        ConfigError: No arm was measured that settings could be derived from.
     """
     arms = recorded.head["arms"]
     ours = [name for name, each in arms.items() if each.get("kind") == "rlm" and report["arms"][name]["right"]]
@@ -63,7 +63,7 @@ def _line(text: str) -> str:
 
 
 def _threshold(arms: Mapping[str, Any], report: Mapping[str, Any], best: str) -> tuple[int | None, str]:
-    """Return the length below which a text is sent as a whole, and why; None where nothing speaks for one."""
+    """Return the length below which a text is sent whole, and the reason; None if the evidence supports none."""
     direct = [name for name, each in arms.items() if each.get("kind") == "direct"]
     if not direct:
         return None, "No direct call was measured, so where it pays to send a text as a whole is not known."

@@ -1,4 +1,4 @@
-"""Suites of questions that are made from a seed, over texts of any length from 8,000 characters to 2 GB."""
+"""Suites of questions generated from a seed, over texts of any length from 8,000 characters to 2 GB."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rlmbox.evaluation.suites.families import Made
 
 SMALLEST_CHARS = 8_000
 LARGEST_CHARS = 2_000_000_000
-_VERSION = 1  # of the texts: one seed makes the same ones for as long as it stays
+_VERSION = 1  # of the texts: a seed generates the same ones as long as this is unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Suite:
     Attributes:
         name: Its name.
         make: Writes a text and returns its question.
-        imitates: Which public set it imitates.
+        imitates: The public benchmark that it imitates.
         differs: How it differs from that.
         is_folder: Whether its text is a folder of files.
     """
@@ -117,13 +117,13 @@ SUITES = {suite.name: suite for suite in _ALL}
 
 
 def parse_size(text: str) -> int:
-    """Return the length that a text such as `32k`, `1M`, `100MB` or `2GB` says, in characters.
+    """Parse a length such as `32k`, `1M`, `100MB` or `2GB`; return it in characters.
 
     Args:
-        text: The text.
+        text: The length.
 
     Raises:
-        ConfigError: It is no length from 8,000 characters to 2 GB.
+        ConfigError: It is not a length from 8,000 characters to 2 GB.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?)b?", text.strip().lower())
     if match is None:
@@ -135,17 +135,17 @@ def parse_size(text: str) -> int:
 
 
 def generate(name: str, folder: Path, size_chars: int, *, seed: int = 0, count: Any = 10) -> list[Question]:
-    """Return questions of a suite; their texts are written where they are not there yet.
+    """Generate questions of a suite, writing those of their texts that do not exist yet.
 
     Args:
         name: The suite.
-        folder: Where texts are kept, in a folder `texts`.
+        folder: The folder for the texts, in a subfolder `texts`.
         size_chars: Length of each text, in characters.
-        seed: The seed: the same makes the same texts.
-        count: How many questions, each over a text of its own.
+        seed: The seed, which determines the texts.
+        count: Number of questions, each over a text of its own.
 
     Raises:
-        ConfigError: There is no such suite, the count is wrong, or the disk has no room.
+        ConfigError: There is no such suite, the count is invalid, or the disk is full.
     """
     if name not in SUITES:
         raise ConfigError(f"there is no suite {name!r}; there are {', '.join(SUITES)}")
@@ -172,7 +172,7 @@ def _question(suite: Suite, folder: Path, size_chars: int, seed: int, number: in
 
 
 def _known(known: Path, path: Path) -> Made | None:
-    """Return the question of a text that was written to its end; None for another, whose description is missing."""
+    """Return the question of a text that was written completely; None if its description is missing."""
     try:
         value = json.loads(known.read_text(encoding="utf-8"))
         return Made(**value["made"]) if value["version"] == _VERSION and path.exists() else None
@@ -189,7 +189,7 @@ def _made(suite: Suite, path: Path, known: Path, size_chars: int, seed: int, num
         known.unlink(missing_ok=True)
         if suite.is_folder and path.exists():
             shutil.rmtree(path)
-        rng = Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - the same text from the same seed
+        rng = Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - reproducible
         made = suite.make(path, size_chars, rng)
         known.write_text(json.dumps({"version": _VERSION, "made": asdict(made)}), encoding="utf-8")
     except OSError as error:

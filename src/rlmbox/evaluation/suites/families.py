@@ -1,7 +1,7 @@
-"""The suites: each makes a text with a question whose answer is right by construction.
+"""The suites: each generates a text with a question whose right answer is known by construction.
 
-A suite returns the question, the right answer, the grader and the facts it was made from. `rlmbox.evaluation.suites`
-lists what each imitates.
+A suite returns the question, the right answer, the grader and the facts it was generated from. The public benchmark
+that each imitates is named in `rlmbox.evaluation.suites`.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _FILE_CHARS = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A question that a suite made.
+    """A question that a suite generated.
 
     Attributes:
-        question: What is asked.
+        question: The question.
         expected: The right answer.
-        grader: The grader; empty for the one that goes with the answer.
+        grader: The grader; empty to choose it by the answer.
         facts: What a policy needs to know that a reader would take from the question.
     """
 
@@ -61,14 +61,14 @@ def _code(city: str, value: str) -> str:
 
 
 def single(path: Path, size_chars: int, rng: Random) -> Made:
-    """Make one needle in prose."""
+    """Generate a single needle in prose."""
     city, value = rng.choice(_CITIES), digits(rng)
     write_text(path, size_chars, rng, prose_pool(rng, size_chars), [_code(city, value)])
     return Made(f"What is the locker number of {city}?", int(value), facts={"city": city})
 
 
 def multi(path: Path, size_chars: int, rng: Random) -> Made:
-    """Make many needles, one of which is asked for."""
+    """Generate many needles, and ask for one of them."""
     cities = rng.sample(_CITIES, 16)
     values = distinct(rng, digits, len(cities))
     needles = [_code(city, value) for city, value in zip(cities, values, strict=True)]
@@ -78,7 +78,7 @@ def multi(path: Path, size_chars: int, rng: Random) -> Made:
 
 
 def multi_value(path: Path, size_chars: int, rng: Random) -> Made:
-    """Make several values for one key, all of which are asked for."""
+    """Generate several values for one key, and ask for all of them."""
     city, *others = rng.sample(_CITIES, 6)
     values = distinct(rng, digits, rng.randint(3, 8))
     rest = distinct(rng, digits, len(others), values)
@@ -89,7 +89,7 @@ def multi_value(path: Path, size_chars: int, rng: Random) -> Made:
 
 
 def variables(path: Path, size_chars: int, rng: Random) -> Made:
-    """Make chains of assignments, and ask for all variables of one value."""
+    """Generate chains of assignments, and ask for all variables with a given value."""
     value, *wrong = distinct(rng, digits, 3)
     names = distinct(rng, lambda each: "V" + "".join(each.choices("ABCDEFGHJKLMNPQRSTUVWXYZ", k=4)), 15)
     lines, chains = [], [names[0:5], names[5:10], names[10:15]]
@@ -104,7 +104,7 @@ def variables(path: Path, size_chars: int, rng: Random) -> Made:
 
 
 def common_words(path: Path, size_chars: int, rng: Random) -> Made:
-    """Make lists of words, some of which are much more frequent, and ask for those."""
+    """Generate lists of words, some of which are much more frequent, and ask for those."""
     common = rng.sample(_VOCABULARY, 5)
     rare = [word for word in _VOCABULARY if word not in common]
 
@@ -122,7 +122,7 @@ def common_words(path: Path, size_chars: int, rng: Random) -> Made:
 
 
 def _records(path: Path, size_chars: int, rng: Random) -> tuple[dict[str, int], dict[str, set[str]]]:
-    """Write records, and return how many have each label, and which users have each label."""
+    """Write records; return the number of records and the set of users by label."""
     allowed = {user: rng.sample(_LABELS, rng.randint(1, 3)) for user in _USERS}
 
     def line(each: Random) -> str:
@@ -143,14 +143,14 @@ def _records(path: Path, size_chars: int, rng: Random) -> tuple[dict[str, int], 
 
 
 def count_class(path: Path, size_chars: int, rng: Random) -> Made:
-    """Make records, and ask how many are of a class."""
+    """Generate records, and ask how many have a label."""
     counts, _ = _records(path, size_chars, rng)
     label = rng.choice(_LABELS)
     return Made(f"How many records have the label {label}?", counts[label], facts={"label": label})
 
 
 def count_pairs(path: Path, size_chars: int, rng: Random) -> Made:
-    """Make records, and ask how many pairs of users share a property, which grows with the square of their number."""
+    """Generate records, and ask how many pairs of users share a label, which grows with the square of their number."""
     _, users = _records(path, size_chars, rng)
     label = rng.choice(_LABELS)
     many = len(users[label])
@@ -159,7 +159,7 @@ def count_pairs(path: Path, size_chars: int, rng: Random) -> Made:
 
 
 def two_documents(path: Path, size_chars: int, rng: Random) -> Made:
-    """Make two documents, where what is found in one has to be looked up in the other."""
+    """Generate two documents, and ask for what has to be looked up in one by what is found in the other."""
     numbers = distinct(rng, digits, 8)
     clients = distinct(rng, lambda each: f"C{each.randint(1000, 9999)}", 8)
     cities = rng.sample(_CITIES, 8)
@@ -175,7 +175,7 @@ def two_documents(path: Path, size_chars: int, rng: Random) -> Made:
 
 
 def callers(path: Path, size_chars: int, rng: Random) -> Made:
-    """Make a repository of Python files, and ask for the functions that call one."""
+    """Generate a repository of Python files, and ask for the functions that call a given one."""
     target = f"settle_{rng.choice(_VOCABULARY)}"
     names = distinct(
         rng, lambda each: f"{each.choice(_VOCABULARY)}_{each.choice(_VOCABULARY)}_{each.randint(10, 99)}", 6
@@ -198,7 +198,7 @@ def callers(path: Path, size_chars: int, rng: Random) -> Made:
 
 
 def scripts(path: Path, size_chars: int, rng: Random) -> Made:
-    """Make needles in other scripts than the text's."""
+    """Generate needles in other scripts than the text's."""
     values = distinct(rng, digits, len(_SCRIPTS))
     needles = [line.format(value=value) for (line, _), value in zip(_SCRIPTS.values(), values, strict=True)]
     asked = rng.randrange(len(_SCRIPTS))
@@ -210,7 +210,7 @@ def scripts(path: Path, size_chars: int, rng: Random) -> Made:
 
 
 def near_misses(path: Path, size_chars: int, rng: Random) -> Made:
-    """Make a needle among others that differ from it in a word, a digit or a negation."""
+    """Generate a needle among others that differ from it in a word, a digit or a negation."""
     city, other = rng.sample(_CITIES, 2)
     value, *wrong = distinct(rng, digits, 7)
     needles = [
@@ -228,7 +228,7 @@ def near_misses(path: Path, size_chars: int, rng: Random) -> Made:
 
 
 def silent(path: Path, size_chars: int, rng: Random) -> Made:
-    """Make needles that are all beside the question."""
+    """Generate needles none of which answers the question."""
     city, *others = rng.sample(_CITIES, 9)
     values = distinct(rng, digits, len(others) + 1)
     needles = [*map(_code, others, values), f"The locker number of New {city} is {values[-1]}."]

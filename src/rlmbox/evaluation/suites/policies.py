@@ -1,7 +1,7 @@
 """Scripted optimal policies: for each suite the code that a perfect model would write, in at most 15 lines.
 
-They hold the engine itself to its word without any model: whatever a policy gets wrong, rlmbox got wrong. Where one is
-longer than it should be, a function of `ctx` is missing; `GAPS` names it.
+They test the engine itself without a model: whatever a policy gets wrong is a bug of rlmbox. Where a policy is longer
+than it should be, a function of `ctx` is missing; `GAPS` names it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ FINAL(ctx.search('The locker number of ' + facts['city'] + r' is \\d{7}')[0]['ma
 found = extract_after('The locker number of ' + facts['city'] + ' is ', 7)
 FINAL('The text does not say.' if found is None else found)""",
 }
-"""The policies, by the name of the suite; `facts` is what a reader takes from the question."""
+"""The policies by suite; `facts` is what a reader takes from the question."""
 
 GAPS: Mapping[str, str] = {
     "callers": "`ctx` knows which definitions a file has (`get_schema`) but not which of them a position is in: the "
@@ -73,7 +73,7 @@ GAPS: Mapping[str, str] = {
 
 
 class PolicyModel:
-    """A model that replies with a policy, and gives up where that has failed.
+    """A model that replies with a policy, and gives up if that fails.
 
     Args:
         code: The policy.
@@ -87,7 +87,7 @@ class PolicyModel:
 
     @property
     def price(self) -> Price:
-        """It costs nothing."""
+        """The price, which is zero."""
         return FREE
 
     async def complete(
@@ -120,8 +120,8 @@ class PolicyArm:
     Args:
         name: Its name in the table.
         sandbox: The sandbox.
-        cell_timeout_s: Seconds that a cell may run; None for the usual.
-        memory_mb: MiB that a cell may use; None for the usual.
+        cell_timeout_s: Time limit of a cell, in seconds; None for the default.
+        memory_mb: Memory limit of a cell, in MiB; None for the default.
     """
 
     def __init__(
@@ -148,11 +148,11 @@ class PolicyArm:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Whatever decides its answers."""
+        """Settings that affect its answers."""
         return {"kind": "policy", "sandbox": self._sandbox}
 
     def estimate(self, trial: Trial) -> Estimate:
-        """Return that it costs nothing.
+        """Return an estimate of no cost.
 
         Args:
             trial: The trial.
@@ -165,7 +165,7 @@ class PolicyArm:
 
         Args:
             trial: The trial.
-            most_usd: Not used: it costs nothing.
+            most_usd: Not used: a policy is free.
         """
         question = trial.question
         if question.suite not in POLICIES:
@@ -180,4 +180,4 @@ class PolicyArm:
         return Outcome("answered", answer.text, answer.value, requests=1, duration_s=time.monotonic() - began)
 
     async def aclose(self) -> None:
-        """Do nothing: it holds nothing."""
+        """Do nothing: there are no resources to release."""

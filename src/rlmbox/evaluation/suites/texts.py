@@ -1,4 +1,4 @@
-"""Texts of any length from a seed, written as a stream: blocks that were made once, and lines put in between."""
+"""Texts of any length from a seed, written as a stream of pregenerated blocks with inserted lines."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _WORDS = tuple(
 
 
 def sentence(rng: Random) -> str:
-    """Return a sentence of ordinary words that says nothing.
+    """Return a meaningless sentence of ordinary words.
 
     Args:
-        rng: Where chance comes from.
+        rng: The random number generator.
     """
     words = rng.choices(_WORDS, k=rng.randint(6, 14))
     return f"{' '.join(words).capitalize()}."
@@ -39,9 +39,9 @@ def prose_pool(rng: Random, size_chars: int, line: Callable[[Random], str] = sen
     """Return blocks of lines to fill a text with.
 
     Args:
-        rng: Where chance comes from.
-        size_chars: Length of the text; a short one has short blocks.
-        line: Makes a line, without its end.
+        rng: The random number generator.
+        size_chars: Length of the text; a short one gets short blocks.
+        line: Generates a line, without its end.
     """
     wanted = max(400, min(_BLOCK_CHARS, size_chars // 24))
     blocks = []
@@ -55,16 +55,16 @@ def prose_pool(rng: Random, size_chars: int, line: Callable[[Random], str] = sen
 
 
 def write_text(path: Path, size_chars: int, rng: Random, pool: Sequence[str], inserts: Sequence[str] = ()) -> list[int]:
-    """Write a text, and return how often each block of the pool is in it.
+    """Write a text, and return how often it contains each block of the pool.
 
-    The lines to put in stand at places of their own that are spread over the whole text, in the order given.
+    The inserted lines are spread over the whole text, in the given order.
 
     Args:
-        path: The file; it is there only once it is whole.
-        size_chars: Length that the text has at least, and exceeds by less than a block.
-        rng: Where chance comes from.
+        path: The file, which is created atomically.
+        size_chars: Lower bound of the length, exceeded by less than a block.
+        rng: The random number generator.
         pool: The blocks.
-        inserts: Lines to put in, without their ends.
+        inserts: Lines to insert, without their ends.
     """
     places = sorted(rng.uniform(0.02, 0.98) * size_chars for _ in inserts)
     waiting, written, used = list(zip(places, inserts, strict=True)), 0, [0] * len(pool)
@@ -89,13 +89,13 @@ def write_text(path: Path, size_chars: int, rng: Random, pool: Sequence[str], in
 
 
 def distinct(rng: Random, make: Callable[[Random], str], count: int, besides: Iterable[str] = ()) -> list[str]:
-    """Return different values.
+    """Return distinct values.
 
     Args:
-        rng: Where chance comes from.
-        make: Makes one.
-        count: How many.
-        besides: Values that are taken.
+        rng: The random number generator.
+        make: Generates a value.
+        count: Number of values.
+        besides: Values to exclude.
     """
     taken, found = set(besides), list[str]()
     while len(found) < count:
@@ -107,9 +107,9 @@ def distinct(rng: Random, make: Callable[[Random], str], count: int, besides: It
 
 
 def digits(rng: Random) -> str:
-    """Return a figure of seven digits.
+    """Return a random number of seven digits.
 
     Args:
-        rng: Where chance comes from.
+        rng: The random number generator.
     """
     return str(rng.randint(1_000_000, 9_999_999))
