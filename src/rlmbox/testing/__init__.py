@@ -1,4 +1,4 @@
-"""Public fakes, and suites that any implementation of a seam can run."""
+"""Public fakes, and test suites for implementations of the seams."""
 
 from rlmbox.testing.check_model import check_model
 from rlmbox.testing.check_retriever import check_retriever

@@ -1,6 +1,6 @@
-"""The checks that every `Model` passes, in a form that a third-party implementation can run.
+"""The checks that every `Model` passes, usable by third-party implementations.
 
-Built like trio's `check_one_way_stream`: a table of named checks over a function that makes the thing to check.
+Built like trio's `check_one_way_stream`: a table of named checks over a function that creates the object to check.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rlmbox.models.base import Model
 from rlmbox.types import Completion, Message, StopReason, Usage
 
 MakeModel = Callable[[], Model] | Callable[[], Awaitable[Model]]
-"""A function that returns a model that answers any prompt; it is called once for each check."""
+"""Returns a model that answers any prompt; called once per check."""
 
 _PROMPT = (Message("system", "You are terse."), Message("user", "Say hello."))
 _CONCURRENT = 20
@@ -24,16 +24,15 @@ async def check_model(make_model: MakeModel, *, except_for: Collection[str] = ()
     """Check that a model keeps the contract of `rlmbox.models.Model`.
 
     Args:
-        make_model: Makes the model; it must answer `Say hello.` and take a moment for it, so that it can be
-            cancelled.
-        except_for: Names of checks that the model is known not to meet.
+        make_model: Creates the model, which must answer `Say hello.` and take long enough to be cancelled.
+        except_for: Names of checks that the model is known not to pass.
 
     Returns:
         The names of the checks that it passed.
 
     Raises:
         AssertionError: A check failed; the message names it.
-        ValueError: `except_for` names a check that there is not.
+        ValueError: `except_for` names an unknown check.
     """
     unknown = set(except_for) - {name for name, _ in CHECKS}
     if unknown:
@@ -149,4 +148,4 @@ CHECKS: tuple[tuple[str, Callable[[Model], Awaitable[None]]], ...] = (
     ("answers many at once", _answers_many_at_once),
     ("can be cancelled", _can_be_cancelled),
 )
-"""The checks by name, in the order they run."""
+"""The checks by name, in execution order."""

@@ -1,4 +1,4 @@
-"""The contract of a `Retriever`, as a suite that any implementation can run."""
+"""The contract of a `Retriever`, as a test suite for any implementation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DOCUMENTS: Mapping[str, str] = {
     "it's; DROP TABLE": 'A text with a peculiar name: \'); DELETE FROM passages; -- and \\ and % and _ and "quotes".',
     "unicode": "Zürich, naïve café, 東京の駅, \U0001f600: text that has more bytes than characters.",
 }
-"""The documents that a retriever which is checked has, by id; each is one passage, or may be."""
+"""The documents, by id, that a checked retriever must contain; each may be a single passage."""
 
 INJECTIONS = (
     "'; DROP TABLE passages; --",
@@ -26,17 +26,17 @@ INJECTIONS = (
     "*",
     "-uptime +fee ^5 ~2",
 )
-"""Queries that mean something to an engine which reads more than words in them."""
+"""Queries that have a special meaning to an engine that interprets more than words."""
 
 
 async def check_retriever(make_retriever: Callable[[], Awaitable[Retriever]]) -> None:
-    """Check that a retriever does what the loop relies on.
+    """Check that a retriever behaves as the loop relies on.
 
     Args:
-        make_retriever: Returns a retriever over `DOCUMENTS`, whose ids and texts are those.
+        make_retriever: Returns a retriever over `DOCUMENTS`, with these ids and texts.
 
     Raises:
-        AssertionError: It does not; the message says what.
+        AssertionError: A check failed; the message says which.
     """
     retriever = await make_retriever()
     _must(bool(retriever.name), "a retriever has a name")
@@ -46,7 +46,7 @@ async def check_retriever(make_retriever: Callable[[], Awaitable[Retriever]]) ->
     await _check_info(retriever)
     if has_vectors(retriever):
         embedder = retriever.embedder
-        assert embedder is not None  # noqa: S101 - that is what `has_vectors` says
+        assert embedder is not None  # noqa: S101 - implied by `has_vectors`
         made = await embedder.embed(["uptime customers promise fee month"], role="query", timeout_s=60.0)
         hits = await retriever.vector(list(made.vectors[0]), k=3, filters={})
         _check_hits(hits, 3)

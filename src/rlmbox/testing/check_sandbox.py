@@ -1,8 +1,8 @@
-"""The checks that every `Sandbox` passes, in a form that a third-party implementation can run.
+"""The checks that every `Sandbox` passes, usable by third-party implementations.
 
-A check is an async function `check_…(make_sandbox)` that raises AssertionError where the contract is broken. A
-backend may state the checks that it does not meet, each with the reason; one that it meets all the same is
-an error too, so that such a list stays true.
+A check is an async function `check_…(make_sandbox)` that raises AssertionError if the contract is violated. A backend
+may declare checks that it does not pass, each with the reason; passing a declared one is an error too, so that the list
+stays accurate.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rlmbox.testing._sandbox_checks import (
 from rlmbox.testing._sandbox_checks._opened import Check, MakeSandbox
 
 CHECK_TIMEOUT_S = 60.0
-"""Seconds after which a check has failed."""
+"""Time limit of a check, in seconds."""
 
 
 def _checks_of(*modules: ModuleType) -> Mapping[str, Check]:
@@ -37,17 +37,17 @@ def _checks_of(*modules: ModuleType) -> Mapping[str, Check]:
 
 
 CHECKS: Mapping[str, Check] = _checks_of(namespace, values, long_text, errors, host_calls, limits, lifecycle, isolation)
-"""The checks by name, in the order they run."""
+"""The checks by name, in execution order."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """The result of a run of the checks.
+    """The result of running the checks.
 
     Attributes:
-        passed: Names of the checks that were met.
-        gaps: Those that were declared not to be met, and are not, with the declared reason.
-        failed: Those that were not met, and those declared so that are met, with what is wrong.
+        passed: Names of passed checks.
+        gaps: Declared failures, by name, with the reason.
+        failed: Undeclared failures, and declared ones that passed, by name, with the problem.
     """
 
     passed: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Return whether every check was met or is a declared gap."""
+        """True if every check passed or is a declared gap."""
         return not self.failed
 
     def __str__(self) -> str:
@@ -69,18 +69,18 @@ async def check_sandbox(
 ) -> CheckReport:
     """Check that a sandbox keeps the contract of `rlmbox.sandboxes.base.Sandbox`.
 
-    Takes about half a minute. What a cell must not be able to do is checked from the host's side; exhausting
-    cells are run only after their limit was seen to hold.
+    Takes about half a minute. Isolation is verified on the host's side; cells that exhaust resources run only after
+    their limit has been seen to hold.
 
     Args:
-        make_sandbox: Makes a sandbox that has not been started; called for each check.
-        known_gaps: Names of checks that the sandbox does not meet, each with the reason.
+        make_sandbox: Creates a sandbox without starting it; called for each check.
+        known_gaps: Names of checks that the sandbox does not pass, each with the reason.
 
     Returns:
-        What was met and what was not; `assert report.ok, report` in a test.
+        The result; in a test, use `assert report.ok, report`.
 
     Raises:
-        ValueError: `known_gaps` names a check that there is not.
+        ValueError: `known_gaps` names an unknown check.
         SandboxUnavailable: The backend cannot run here.
     """
     unknown = set(known_gaps) - set(CHECKS)
@@ -103,7 +103,7 @@ async def check_sandbox(
 
 
 async def _problem(check: Check, make_sandbox: MakeSandbox) -> str | None:
-    """Run a check; return what is wrong."""
+    """Run a check; return the problem, or None."""
     try:
         with anyio.fail_after(CHECK_TIMEOUT_S):
             await check(make_sandbox)
@@ -111,6 +111,6 @@ async def _problem(check: Check, make_sandbox: MakeSandbox) -> str | None:
         raise
     except AssertionError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - a backend may break in any way; the others are checked still
+    except Exception as error:  # noqa: BLE001 - a backend may fail in any way; the other checks still run
         return f"{type(error).__name__}: {error}"
     return None

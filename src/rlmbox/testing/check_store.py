@@ -1,4 +1,4 @@
-"""The contract of a `Store`, as a suite that any implementation can run."""
+"""The contract of a `Store`, as a test suite for any implementation."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _ROOT = {"parent_id": None, "depth": 0, "state": "INIT"}
 
 
 async def check_store(make_store: Callable[[], Store]) -> None:
-    """Check that a store does what a journal relies on.
+    """Check that a store behaves as the journal relies on.
 
     Args:
-        make_store: Returns a new, empty store each time that it is called.
+        make_store: Returns a new, empty store on each call.
 
     Raises:
-        AssertionError: It does not; the message says what.
+        AssertionError: A check failed; the message says which.
     """
     await _check_reading(make_store())
     await _check_holding(make_store())

@@ -26,15 +26,15 @@ _DIMENSIONS = 64
 
 
 class HashEmbedder:
-    """An embedder that knows words by their letters: texts with the same words are close, and nothing else is.
+    """An embedder by hashes of words: texts with the same words are close, all others are not.
 
     Attributes:
         requests: The texts of each request, in order.
 
     Args:
         name: Its name.
-        price: What it costs.
-        is_local: Whether it says that no text leaves this machine.
+        price: Its price.
+        is_local: Whether it declares that no text leaves this machine.
     """
 
     def __init__(self, *, name: str = "hash", price: Price | None = FREE, is_local: bool = True) -> None:
@@ -49,14 +49,14 @@ class HashEmbedder:
 
 
 class DictRetriever:
-    """A retriever over texts by name, each of which is one passage; for tests.
+    """A retriever over named texts, each a single passage; for tests.
 
     Args:
-        texts: The texts by the document's id.
-        metadata: Further fields by the document's id; filters may name them.
-        embedder: Makes its vectors; None for a retriever that has none.
+        texts: The texts by document id.
+        metadata: More fields by document id, usable in filters.
+        embedder: Creates the vectors; None for a retriever without vectors.
         name: Its name.
-        error: What every call raises; None for nothing.
+        error: Raised by every call, unless None.
 
     Attributes:
         calls: The name and first argument of each call, in order.

@@ -1,4 +1,4 @@
-"""A provider that fails in every way that providers do, and keeps its own account of what it charged for.
+"""A provider with all the faults that real providers have, which records what it charged.
 
 server = FaultServer(lambda request: "ok", every=5)  # each fifth request meets a fault
 with server:
@@ -18,7 +18,7 @@ from rlmbox.testing.provider_wire import ProviderReply, ProviderRequest
 from rlmbox.types import Usage
 
 Fault = ProviderFault | ProviderReply
-"""A fault in place of a good reply; as a `ProviderReply`, one whose counts make no sense."""
+"""A fault instead of a good reply; a `ProviderReply` is one with nonsensical token counts."""
 
 _SOON = MappingProxyType({"Retry-After-Ms": "20"})
 
@@ -36,17 +36,17 @@ FAULTS: tuple[Fault, ...] = (
     ProviderReply(input_tokens=-5_000, output_tokens=-1),
     ProviderReply(input_tokens=0, output_tokens=0),
 )
-"""The faults in turn unless told otherwise; without what takes long, which is `hang` and `huge`."""
+"""The default faults; all but the slow ones, `hang` and `huge`."""
 
 
 @dataclass(slots=True)
 class Charged:
-    """A provider's own count of what it charged for.
+    """A provider's own record of what it charged.
 
     Attributes:
-        complete: Tokens of replies that were sent whole and with their counts.
-        broken: Tokens of replies that it made and that did not arrive whole, or without their counts.
-        refused: Requests that it refused, and charged nothing for.
+        complete: Tokens of replies that were sent completely and with their counts.
+        broken: Tokens of replies that it generated and that did not arrive completely or without their counts.
+        refused: Number of requests that it refused, and did not charge.
     """
 
     complete: Usage = Usage()
@@ -64,7 +64,7 @@ class _Plan:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def entry(self, request: ProviderRequest) -> ProviderAnswer:
-        """Return what a request gets, and enter it in the account."""
+        """Return the answer to a request, and record what it charges."""
         text = self.answer(request)
         usage = _usage(request, text)
         with self.lock:
@@ -89,17 +89,17 @@ class _Plan:
 
 
 class FaultServer(ProviderServer):
-    """A server whose requests meet faults in turn, each so many requests one.
+    """A server that answers every n-th request with a fault.
 
-    Tokens are a byte each, so that what it charges is what a budget's worst case must cover.
+    A token is one byte, so that the charge is the worst case that a budget has to cover.
 
     Args:
-        answer: Gives the text of a good reply; it is called in the server's thread.
-        faults: What goes wrong, in turn.
-        every: Each so many requests meet a fault: 5 for a fifth; 0 for none.
+        answer: Returns the text of a good reply; called in the server's thread.
+        faults: The faults, in rotation.
+        every: Number of requests per fault: 5 for one in five; 0 for no faults.
 
     Attributes:
-        charged: What it charged for.
+        charged: What it charged.
     """
 
     def __init__(

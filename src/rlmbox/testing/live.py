@@ -1,7 +1,7 @@
 """One cheap question, end to end, to each provider whose key is set: `python -m rlmbox.testing.live`.
 
-It costs less than a cent for each, and is never part of an automatic test. Names given as arguments are asked in place
-of those that have a key.
+It costs less than a cent per provider, and is never part of an automatic test. Models named as arguments are asked
+instead.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHEAPEST: Mapping[str, str] = MappingProxyType(
         "MISTRAL_API_KEY": "mistral:mistral-small-2603",
     }
 )
-"""A model that costs little, by the variable that holds its provider's key."""
+"""A cheap model of each provider, by the environment variable of its key."""
 
 _QUESTION = "How many times does the word needle occur? Count with code and answer with the number only."
 _TEXT = "hay needle hay\n" * 7 + "hay hay hay\n" * 50
@@ -38,13 +38,13 @@ _RIGHT = "7"
 
 
 def main(names: Sequence[str]) -> int:
-    """Ask, and print the result.
+    """Ask the question, and print the result.
 
     Args:
-        names: The models to ask; none for a cheap one of each provider whose key is set.
+        names: The models to ask; empty for a cheap one of each provider whose key is set.
 
     Returns:
-        The exit code: 0 where all answered right.
+        The exit code: 0 if all answers were right.
     """
     asked = list(names) or list(dict.fromkeys(m for variable, m in CHEAPEST.items() if os.environ.get(variable)))
     if not asked:
@@ -60,7 +60,7 @@ def _ask(name: str) -> bool:
     try:
         try:
             answer = _answer(name, cost_limit_usd="0.05")
-        except PriceUnknown:  # behind a gateway, say; what it may cost is bounded by its tokens then
+        except PriceUnknown:  # for example behind a gateway; the token limit then bounds the cost
             answer = _answer(name, cost_limit_usd=None)
     except RLMError as error:
         print(f"FAIL {name}: {type(error).__name__}: {error}")  # noqa: T201

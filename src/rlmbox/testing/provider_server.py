@@ -1,7 +1,7 @@
-"""An HTTP server on loopback that speaks the providers' real protocols and plays a script.
+"""An HTTP server on loopback that speaks the providers' protocols and plays a script.
 
-It exists so that tests, also of programs in other processes, go through the real SDK and a real socket without a
-paid model in reach:
+With it, tests, also of programs in other processes, go through the real SDK and a real socket without access to a paid
+model:
 
     with ProviderServer(["first reply", http_fault(429), "second reply"]) as server:
         model = provider_model("openai:any", base_url=server.openai_url)
@@ -39,20 +39,20 @@ FaultKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class ProviderFault:
-    """Something that goes wrong instead of a reply.
+    """A fault instead of a reply.
 
     Attributes:
-        kind: `status` answers with an HTTP error, `too_long` with the provider's refusal of a request longer than
-            the window. `reset` breaks the connection in the middle of the body, `truncated` sends half of the
-            JSON as if it were whole, `not_json` a web page, and `no_choice` an empty JSON object. `hang` never
-            answers, `hang_up` ends the connection instead, `bomb` sends a small compressed body that unpacks to
-            80 MB, and `huge` 100 MB as they are.
+        kind: `status` answers with an HTTP error, `too_long` with the provider's refusal of a request longer than the
+            window. `reset` closes the connection in the middle of the body, `truncated` sends half of the JSON as if it
+            were complete, `not_json` a web page, and `no_choice` an empty JSON object. `hang` never answers, `hang_up`
+            closes the connection instead, `bomb` sends a small compressed body that expands to 80 MB, and `huge` 100 MB
+            uncompressed.
         status: The HTTP status of `status`.
-        message: What the provider says; by default it repeats the request's key, as some do.
+        message: The provider's message; by default it repeats the key of the request, as some providers do.
         code: OpenAI's machine-readable code.
-        headers: Further headers, such as `Retry-After`.
-        details: Google's further details of an error.
-        delay_s: Seconds before anything happens.
+        headers: More headers, such as `Retry-After`.
+        details: Google's details of an error.
+        delay_s: Delay of the answer, in seconds.
     """
 
     kind: FaultKind = "status"
@@ -71,8 +71,8 @@ def http_fault(
 
     Args:
         status: The status.
-        retry_after: The `Retry-After` header, or None for none.
-        message: What the provider says.
+        retry_after: The `Retry-After` header, or None.
+        message: The provider's message.
         code: OpenAI's machine-readable code.
     """
     headers = {} if retry_after is None else {"Retry-After": retry_after}
@@ -81,13 +81,13 @@ def http_fault(
 
 @dataclass(frozen=True, slots=True)
 class RawReply:
-    """A reply byte for byte, for what no provider should send and some do.
+    """A reply given byte for byte, for what no provider should send but some do.
 
     Attributes:
-        body: The body: bytes or a text as they are, anything else as JSON.
+        body: The body: bytes or a string as is, anything else as JSON.
         status: The HTTP status.
-        headers: Further headers.
-        delay_s: Seconds before it is sent.
+        headers: More headers.
+        delay_s: Delay of the answer, in seconds.
     """
 
     body: object
@@ -112,17 +112,17 @@ class _Response:
 
 
 class ProviderServer:
-    """A server that plays a script of replies and faults, each request taking the next entry.
+    """A server that plays a script of replies and faults, one entry per request.
 
-    It runs in a thread of its own, between entering and leaving it with `with` or `async with`. A script is a list;
-    or one entry, which then answers every request. An entry is a text, a `ProviderReply`, a `ProviderFault`, or a
-    function from the request to one of them, which is called in the server's thread. Where the script is over, the
-    answer is status 400 with a message that says so.
+    It runs in a thread of its own while it is open (`with` or `async with`). A script is a list, or a single entry that
+    answers every request. An entry is a string, a `ProviderReply`, a `ProviderFault`, or a function from the request to
+    one of these, called in the server's thread. After the end of the script, the answer is status 400 with a message
+    that says so.
 
     Attributes:
-        requests: The requests that came, in order.
-        max_concurrency: Most requests that were under way at once.
-        left: Clients that went away while their request hung.
+        requests: The received requests, in order.
+        max_concurrency: Largest number of simultaneous requests.
+        left: Number of clients that disconnected while their request hung.
         port: The port on 127.0.0.1.
     """
 
@@ -141,7 +141,7 @@ class ProviderServer:
 
     @property
     def url(self) -> str:
-        """The address without a path: the base URL for Anthropic, Google and Azure."""
+        """The URL without a path: the base URL for Anthropic, Google and Azure."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -179,7 +179,7 @@ class ProviderServer:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             connections[task] = writer
-            # A client that goes away in the middle of an exchange is what some tests are about.
+            # Some tests are about clients that disconnect in the middle of an exchange.
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 await self._converse(reader, writer)
             writer.close()
@@ -191,7 +191,7 @@ class ProviderServer:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
-        # A connection that was accepted a moment ago has no writer yet; closing the server now would leave it open.
+        # A connection that was just accepted has no writer yet; closing the server now would leave it open.
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             for writer in connections.values():
                 writer.transport.abort()
@@ -232,11 +232,11 @@ class ProviderServer:
             return _error(request.protocol, 400, "the test server's script is over")
         try:
             answer = entry(request) if callable(entry) else entry
-        except Exception as error:  # noqa: BLE001 - it belongs to the test, which sees it as the provider's refusal
+        except Exception as error:  # noqa: BLE001 - an error of the test, reported as the provider's refusal
             return _error(request.protocol, 400, f"the test server's script raised {error!r}")
         answer = ProviderReply(answer) if isinstance(answer, str) else answer
         if isinstance(answer, ProviderFault) and answer.kind == "hang":
-            # A client sends nothing more before it has its answer, so the next that is read is the end.
+            # A client sends nothing before it has its answer, so the next read ends with the connection.
             if not await reader.read(1):
                 self.left += 1
             return None
@@ -265,14 +265,14 @@ def _response(request: ProviderRequest, answer: ProviderReply | ProviderFault | 
 
 
 def _replied(request: ProviderRequest, reply: ProviderReply) -> _Response:
-    """Return a good reply, in the form that it was asked for in."""
+    """Return a good reply, in the requested form."""
     if not request.streams:
         return _json(200, reply_body(request, reply))
     return _Response(200, stream_body(request, reply), {"Content-Type": "text/event-stream"}, pause_s=reply.pause_s)
 
 
 def _broken(request: ProviderRequest, kind: FaultKind) -> _Response | None:
-    """Return an unusable reply with status 200; None where no reply is sent."""
+    """Return an unusable reply with status 200; None to send no reply."""
     whole = _replied(request, ProviderReply("a reply that is never read whole"))
     if kind == "reset":
         return _Response(200, whole.body, whole.headers, sent_bytes=len(whole.body) // 2)
@@ -302,7 +302,7 @@ def _error(protocol: WireProtocol, status: int, message: str, code: str | None =
 
 
 async def _send(writer: asyncio.StreamWriter, response: _Response) -> bool:
-    """Write a response; returns whether the connection can go on."""
+    """Write a response; return whether the connection can be reused."""
     head = [f"HTTP/1.1 {response.status} Scripted", f"Content-Length: {len(response.body) * response.copies}"]
     head += [f"{name}: {value}" for name, value in response.headers.items()]
     writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))

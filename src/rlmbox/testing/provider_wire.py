@@ -1,4 +1,4 @@
-"""The protocols of each provider, for requests, replies and errors, behind `ProviderServer`."""
+"""The providers' protocols for requests, replies and errors, used by `ProviderServer`."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ _CODES = MappingProxyType({401: "invalid_api_key", 404: "model_not_found", 429: 
 
 @dataclass(frozen=True, slots=True)
 class ProviderRequest:
-    """A request as it came over the wire.
+    """A received request.
 
     Attributes:
         path: The path with its query.
-        headers: The headers, their names in lower case.
+        headers: The headers, with lowercase names.
         body: The JSON body.
-        protocol: The provider whose protocol it is in.
-        model: The model that it names.
+        protocol: The provider whose protocol it uses.
+        model: Name of the model.
     """
 
     path: str
@@ -73,7 +73,7 @@ class ProviderRequest:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The conversation, the same whatever the protocol."""
+        """The conversation, in the same form for all protocols."""
         if self.protocol == "google":
             instruction = _google_text(self.body.get("systemInstruction"))
             turns = [_message(turn.get("role"), _google_text(turn)) for turn in self.body.get("contents", [])]
@@ -84,19 +84,19 @@ class ProviderRequest:
 
     @property
     def max_output_tokens(self) -> int | None:
-        """The longest reply that it allows, in tokens; None where it does not say."""
+        """The limit of the reply in tokens; None if not given."""
         places = (self.body, self.body.get("generationConfig", {}))
         names = ("max_completion_tokens", "max_tokens", "maxOutputTokens")
         return next((int(place[name]) for place in places for name in names if name in place), None)
 
     @property
     def streams(self) -> bool:
-        """True if the reply is asked for as a stream of events."""
+        """True if the reply is to be a stream of events."""
         return bool(self.body.get("stream")) or ":streamGenerateContent" in self.path
 
     @property
     def key(self) -> str:
-        """The key that it carries, in whatever form the provider wants it."""
+        """The API key, from whichever header the provider uses."""
         for name in ("authorization", "api-key", "x-api-key", "x-goog-api-key"):
             if name in self.headers:
                 return self.headers[name].removeprefix("Bearer ")
@@ -105,19 +105,19 @@ class ProviderRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProviderReply:
-    """A reply, the same whatever the protocol.
+    """A reply, in the same form for all protocols.
 
     Attributes:
-        text: The reply's text.
+        text: The text.
         stop_reason: Why it ended.
-        input_tokens: Tokens sent, including cached ones; None leaves usage out of the reply.
-        cached_input_tokens: The part of them that was cached.
+        input_tokens: Tokens sent, including cached ones; None leaves the usage out of the reply.
+        cached_input_tokens: The cached part of them.
         output_tokens: Tokens received, including reasoning.
-        reasoning_tokens: The part of them that was reasoning.
-        reasoning: What the model thought, in the place that the protocol has for it.
-        delay_s: Seconds before the reply begins.
-        cache_write_tokens: The part of `input_tokens` that was written to the cache; Anthropic's protocol tells it.
-        pause_s: Seconds between the events of a reply that is streamed.
+        reasoning_tokens: The reasoning part of them.
+        reasoning: The reasoning, sent in the protocol's field for it.
+        delay_s: Delay of the reply, in seconds.
+        cache_write_tokens: The part of `input_tokens` that was written to the cache; only in Anthropic's protocol.
+        pause_s: Pause between the events of a streamed reply, in seconds.
     """
 
     text: str = ""
@@ -133,11 +133,11 @@ class ProviderReply:
 
 
 def recognise(path: str, headers: Mapping[str, str], body: object) -> ProviderRequest | None:
-    """Return the request if it is in a known protocol; None where it is in none.
+    """Return the request if it uses a known protocol, else None.
 
     Args:
         path: The path with its query.
-        headers: The headers, their names in lower case.
+        headers: The headers, with lowercase names.
         body: The decoded JSON body.
     """
     if not isinstance(body, dict):
@@ -151,11 +151,11 @@ def recognise(path: str, headers: Mapping[str, str], body: object) -> ProviderRe
 
 
 def reply_body(request: ProviderRequest, reply: ProviderReply) -> Json:
-    """Write a reply in the request's protocol.
+    """Encode a reply in the request's protocol.
 
     Args:
-        request: What is answered.
-        reply: The answer.
+        request: The request.
+        reply: The reply.
     """
     if request.protocol == "anthropic":
         return _anthropic_reply(request, reply)
@@ -165,11 +165,11 @@ def reply_body(request: ProviderRequest, reply: ProviderReply) -> Json:
 
 
 def stream_body(request: ProviderRequest, reply: ProviderReply) -> bytes:
-    """Write a reply in the request's protocol as a stream of events, a word of it in each.
+    """Encode a reply in the request's protocol as a stream of events, one word each.
 
     Args:
-        request: What is answered.
-        reply: The answer.
+        request: The request.
+        reply: The reply.
     """
     whole = reply_body(request, reply)
     if request.protocol == "anthropic":
@@ -185,13 +185,13 @@ def stream_body(request: ProviderRequest, reply: ProviderReply) -> bytes:
 
 
 def error_body(protocol: WireProtocol, status: int, message: str, code: str | None) -> Json:
-    """Write an error in a protocol.
+    """Encode an error in a protocol.
 
     Args:
         protocol: The protocol.
         status: The HTTP status.
-        message: What the provider says.
-        code: OpenAI's machine-readable code, or None for the status's own.
+        message: The provider's message.
+        code: OpenAI's machine-readable code, or None for the default of the status.
     """
     if protocol == "anthropic":
         return {"type": "error", "error": {"type": _ANTHROPIC_ERRORS.get(status, "api_error"), "message": message}}
@@ -202,7 +202,7 @@ def error_body(protocol: WireProtocol, status: int, message: str, code: str | No
 
 
 def too_long_message(protocol: WireProtocol) -> tuple[str, str | None]:
-    """Return the message and the code with which a provider refuses a request that its window cannot hold.
+    """Return the message and code by which a provider refuses a request that exceeds its window.
 
     Args:
         protocol: The protocol.
@@ -292,7 +292,7 @@ def _anthropic_reply(request: ProviderRequest, reply: ProviderReply) -> Json:
         content.append({"type": "text", "text": reply.text})
     usage: Json = {"input_tokens": 0, "output_tokens": 0}
     if reply.input_tokens is not None:
-        # Anthropic counts cached input apart from the rest.
+        # Anthropic does not include cached input in the other counts.
         usage = {
             "input_tokens": reply.input_tokens - reply.cached_input_tokens - reply.cache_write_tokens,
             "cache_read_input_tokens": reply.cached_input_tokens,
@@ -323,7 +323,7 @@ def _google_reply(request: ProviderRequest, reply: ProviderReply) -> Json:
         "responseId": "response-1",
     }
     if reply.input_tokens is not None:
-        # Google counts reasoning apart from the candidates.
+        # Google does not include reasoning in the candidates' tokens.
         body["usageMetadata"] = {
             "promptTokenCount": reply.input_tokens,
             "cachedContentTokenCount": reply.cached_input_tokens,

@@ -1,9 +1,9 @@
-"""Servers that behave as those of one make do, where they differ from OpenAI's protocol as it is documented.
+"""Servers with the quirks of one make, where they differ from OpenAI's documented protocol.
 
     with QuirkServer("ollama") as server:
         model = provider_model("ollama:any", base_url=server.openai_url)
 
-Each quirk names the public report whose bytes it sends. The values are ours.
+Each quirk names the public report whose bytes it reproduces. The values are ours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rlmbox.testing.provider_server import ProviderAnswer, ProviderServer, RawRe
 from rlmbox.testing.provider_wire import ProviderReply, ProviderRequest, reply_body
 
 Rule = Callable[[ProviderRequest, str], ProviderAnswer | None]
-"""The answer of a quirk to a request and of the text that answers it; None where it does not apply."""
+"""Returns the answer of a quirk, given the request and the text of a good reply; None if it does not apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Quirk:
 
     Attributes:
         name: What it does, in a few words.
-        report: Where somebody reported it: a repository and the number of an issue or a pull request.
-        rule: What it makes of a request.
-        once: Whether it is met by the first request only.
+        report: The public report: a repository and the number of an issue or a pull request.
+        rule: Its answer to a request.
+        once: Whether it applies to the first request only.
     """
 
     name: str
@@ -54,19 +54,19 @@ def _tokens(request: ProviderRequest) -> int:
 
 
 def _window(tokens: int, refuse: Callable[[int], RawReply]) -> Rule:
-    """Refuse what is longer than a window."""
+    """Refuse requests longer than a window."""
     return lambda request, _text: refuse(_tokens(request)) if _tokens(request) > tokens else None
 
 
 def _cap(tokens: int, refuse: Callable[[int], RawReply]) -> Rule:
-    """Refuse to be asked for a longer reply."""
+    """Refuse requests for longer replies than a limit."""
     return lambda request, _text: refuse(_longest(request)) if _longest(request) > tokens else None
 
 
 def _body(
     request: ProviderRequest, text: str, usage: Mapping[str, Any] | None = None, **message: object
 ) -> ProviderAnswer:
-    """Return a good reply with a message and a usage of its own."""
+    """Return a good reply with additional message fields and its own usage."""
     sent, received = max(_tokens(request), 1), max(len(text) // 4, 1)
     body = reply_body(request, ProviderReply(text, input_tokens=sent, output_tokens=received))
     body["choices"][0]["message"] |= message
@@ -119,7 +119,7 @@ def _xai_usage(request: ProviderRequest, text: str) -> ProviderAnswer:
 def _keep_alive(request: ProviderRequest, text: str) -> ProviderAnswer:
     good = _body(request, text, {"prompt_tokens": 100, "completion_tokens": 7, "total_tokens": 107,
                                  "prompt_cache_hit_tokens": 64, "prompt_cache_miss_tokens": 36})  # fmt: skip
-    assert isinstance(good, RawReply)  # noqa: S101 - of one's own making
+    assert isinstance(good, RawReply)  # noqa: S101 - created above
     return RawReply("\n\n\n" + json.dumps(good.body))
 
 
@@ -301,7 +301,7 @@ QUIRKS: Mapping[str, tuple[Quirk, ...]] = MappingProxyType(
         ),
     }
 )
-"""The quirks of each make of server, by the name that stands before the colon of a model's name."""
+"""The quirks of each make of server, by the prefix of a model's name."""
 
 
 def _json(request: ProviderRequest, text: str) -> dict[str, Any]:
@@ -312,9 +312,9 @@ class QuirkServer(ProviderServer):
     """A server of one make.
 
     Args:
-        preset: The make, a name of `QUIRKS`.
-        answer: Returns the text of a good reply; it is called in the server's thread.
-        quirks: The quirks to have, in the order of their rules; None for all of the make.
+        preset: The make, a key of `QUIRKS`.
+        answer: Returns the text of a good reply; called in the server's thread.
+        quirks: The quirks to use, in order; None for all of the make.
     """
 
     def __init__(

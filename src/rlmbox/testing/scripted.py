@@ -1,4 +1,4 @@
-"""A model whose replies are written down beforehand."""
+"""A model with scripted replies."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ _temperature: ContextVar[float | None] = ContextVar("temperature", default=None)
 
 
 class ScriptMiss(ModelError, AssertionError):
-    """The script has no reply to a request; the message shows how the request differs from the closest one."""
+    """The script has no reply to a request; the message shows how the request differs from the closest entry."""
 
 
 class ScriptedModel:
-    """A model that plays a script; it costs nothing and needs no network.
+    """A model that plays a script; it is free and needs no network.
 
-    With a sequence, each request takes the next reply. With a mapping, the last user message is looked up: first as
-    it is, then with case, white space and punctuation evened out, then the most similar prompt with a ratio of at
-    least 0.95 (`difflib.SequenceMatcher`, Ratcliff and Obershelp's measure, over the first 4,000 characters and with
-    equal length beyond them). Usage is one token for each four bytes, at least one for each side.
+    With a sequence, each request takes the next reply. With a mapping, the last user message is looked up: first
+    exactly, then ignoring case, white space and punctuation, then by the most similar prompt with a ratio of at least
+    0.95 (`difflib.SequenceMatcher`, over the first 4,000 characters, with equal length beyond them). Usage is one token
+    per four bytes, at least one on each side.
 
     Attributes:
         requests: The messages of each request, in order.
-        max_output_tokens: The limit of each request, in order.
-        temperatures: The temperature of each request, in order; None where none was asked for.
+        max_output_tokens: The output limit of each request, in order.
+        temperatures: The temperature of each request, in order; None if not given.
         misses: The requests that the script had no reply to.
-        max_concurrency: Most requests that were under way at once.
+        max_concurrency: Largest number of simultaneous requests.
 
     Args:
         replies: The script.
         name: The model's full name.
-        price: What it costs; None for a model whose price is not known.
-        delay_s: Seconds before each reply.
-        window_tokens: Most tokens that a request and its reply may have together; it is reported, not enforced.
+        price: Its price; None for a model whose price is not known.
+        delay_s: Delay of each reply, in seconds.
+        window_tokens: Largest number of tokens of a request and its reply; reported, not enforced.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ScriptedModel:
 
     @property
     def window_tokens(self) -> int:
-        """Most tokens that a request and its reply may have together."""
+        """Largest number of tokens of a request and its reply."""
         return self._window_tokens
 
     @property
@@ -97,7 +97,7 @@ class ScriptedModel:
 
     @property
     def remaining(self) -> int:
-        """Replies of a sequence that were not asked for yet; 0 for a mapping."""
+        """Number of unused replies of a sequence; 0 for a mapping."""
         return 0 if isinstance(self._script, Mapping) else max(len(self._script) - self._next, 0)
 
     def with_temperature(self, temperature: float) -> _AtTemperature:
@@ -115,8 +115,8 @@ class ScriptedModel:
 
         Args:
             messages: The conversation.
-            max_output_tokens: Recorded; a reply is as long as the script has it.
-            timeout_s: Seconds after which the request is given up.
+            max_output_tokens: Recorded, not enforced.
+            timeout_s: Timeout in seconds.
 
         Raises:
             ScriptMiss: The script has no reply.
@@ -181,7 +181,7 @@ class ScriptedModel:
 
 
 class _AtTemperature:
-    """A scripted model that is asked at a temperature."""
+    """A scripted model at a temperature."""
 
     def __init__(self, model: ScriptedModel, temperature: float) -> None:
         self._model = model
@@ -210,11 +210,11 @@ class _AtTemperature:
 
 
 def _closest(prompt: str, known: Mapping[str, str]) -> tuple[float, str | None]:
-    """Return the most similar prompt and its ratio; an exact match comes without any comparing."""
+    """Return the similarity of the most similar prompt, and the prompt; an exact match needs no comparison."""
     if prompt in known:
         return 1.0, known[prompt]
     best, closest = -1.0, None
-    # The matcher keeps what it knows of its second text, so the request is that one.
+    # The matcher caches its second text, so that is the request.
     matcher = difflib.SequenceMatcher(None, "", prompt[:_COMPARED_CHARS], autojunk=False)
     for candidate, original in known.items():
         matcher.set_seq1(candidate[:_COMPARED_CHARS])

@@ -12,32 +12,32 @@ from rlmbox.sandboxes.base import Sandbox
 from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 
 MakeSandbox = Callable[[], Sandbox]
-"""Makes a sandbox that has not been started; it is called once or twice for each check."""
+"""Creates a sandbox without starting it; called once or twice per check."""
 
 Check = Callable[[MakeSandbox], Awaitable[None]]
-"""A check: raises AssertionError where the sandbox breaks the contract."""
+"""A check, which raises AssertionError if the sandbox violates the contract."""
 
 LIMITS = CellLimits(cell_timeout_s=60.0)
-"""Limits that no check reaches by chance on a busy machine."""
+"""Limits that no check reaches by accident on a busy machine."""
 
 BRISK = CellLimits(cell_timeout_s=0.5)
-"""Limits for checks that run into the deadline."""
+"""Limits for checks of the time limit."""
 
 
 def expect(fact: object, rule: str) -> None:
-    """Raise AssertionError with the rule that is broken."""
+    """Raise AssertionError with the violated rule."""
     if not fact:
         raise AssertionError(rule)
 
 
 def expect_equal(got: object, wanted: object, what: str) -> None:
-    """Raise AssertionError that shows both values."""
+    """Raise AssertionError with both values if they differ."""
     if got != wanted or type(got) is not type(wanted):
         raise AssertionError(f"{what} is {wanted!r}, not {got!r}")
 
 
 class Opened:
-    """Runs cells and says clearly what went wrong.
+    """Runs cells and explains failures.
 
     Args:
         sandbox: A started sandbox.
@@ -80,7 +80,7 @@ class Opened:
         return execution
 
     async def still_works(self) -> None:
-        """Check that cells run after something went wrong."""
+        """Check that cells still run after a failure."""
         expect_equal(await self.value("40 + 2"), 42, "a cell's value after a limit or a crash")
 
 
@@ -95,11 +95,11 @@ async def opened(
     seed: int = 0,
     inputs: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[Opened]:
-    """Start a sandbox for a check and close it afterwards, whatever the check does."""
+    """Start a sandbox for a check, and close it afterwards in any case."""
     sandbox = make_sandbox()
     try:
         table = {function.name: function for function in host}
-        # Where a backend does not know one of these yet, only the checks of it fail.
+        # If a backend does not accept one of these yet, only the checks of it fail.
         more: dict[str, Any] = {**({"seed": seed} if seed else {}), **({"inputs": inputs} if inputs else {})}
         try:
             await sandbox.start(limits, Context.from_text(text), table, query=query, **more)

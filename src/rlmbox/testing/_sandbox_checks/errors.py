@@ -1,4 +1,4 @@
-"""Checks of what a cell's failure tells the model."""
+"""Checks of how a cell's failure is reported to the model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rlmbox.testing._sandbox_checks._opened import MakeSandbox, expect, expect_e
 
 
 async def check_an_exception_is_data(make_sandbox: MakeSandbox) -> None:
-    """An exception has its type, its message and its line; nothing is raised on the host."""
+    """An exception is reported with its type, message and line; nothing is raised on the host."""
     async with opened(make_sandbox) as repl:
         error = (await repl.error("x = 1\ny = 2\nraise ValueError('no such clause')", "ValueError")).error
         expect_equal(error and error.message, "no such clause", "the message")
@@ -32,7 +32,7 @@ async def check_common_exceptions_have_their_types(make_sandbox: MakeSandbox) ->
 
 
 async def check_a_failed_cell_keeps_its_variables(make_sandbox: MakeSandbox) -> None:
-    """Variables that a cell had set before it failed are there afterwards."""
+    """Variables that a cell set before it failed are kept."""
     async with opened(make_sandbox) as repl:
         failed = await repl.error("paid = [1, 2]\npaid.append(3)\n1 / 0\nnever = 1", "ZeroDivisionError")
         expect_equal(failed.namespace, "kept", "the namespace after an exception")
@@ -41,7 +41,7 @@ async def check_a_failed_cell_keeps_its_variables(make_sandbox: MakeSandbox) -> 
 
 
 async def check_the_traceback_is_of_the_cell(make_sandbox: MakeSandbox) -> None:
-    """The traceback names the cell `<rlm_session>`, shows its lines, and nothing of the sandbox's own code."""
+    """The traceback names the cell `<rlm_session>` and shows its lines, but no code of the sandbox."""
     async with opened(make_sandbox) as repl:
         code = "def deep(n):\n    return 10 / n\n\ndef call():\n    return deep(0)\n\ncall()"
         error = (await repl.error(code, "ZeroDivisionError")).error
@@ -56,7 +56,7 @@ async def check_the_traceback_is_of_the_cell(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_a_function_of_an_earlier_cell_shows_its_own_lines(make_sandbox: MakeSandbox) -> None:
-    """Two cells' lines are not mixed up in a traceback."""
+    """A traceback across two cells shows the lines of each."""
     async with opened(make_sandbox) as repl:
         await repl.ok("def first():\n    raise KeyError('from the first cell')")
         await repl.ok("unrelated = 1\nalso_unrelated = 2")
@@ -68,7 +68,7 @@ async def check_a_function_of_an_earlier_cell_shows_its_own_lines(make_sandbox: 
 
 
 async def check_a_syntax_error_has_its_line(make_sandbox: MakeSandbox) -> None:
-    """Code that is no Python is an error of that cell, with the line; nothing of it runs."""
+    """Code that is not valid Python is an error of the cell, with the line; none of it runs."""
     async with opened(make_sandbox) as repl:
         for code, line in (("ran = 1\nx = = 2", 2), ("ran = 1\ntext = 'unterminated\ny = 1", 2), ("ran = 1\n\nfor", 3)):
             error = (await repl.error(code, "SyntaxError")).error
@@ -78,7 +78,7 @@ async def check_a_syntax_error_has_its_line(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_wrong_indentation_is_a_syntax_error(make_sandbox: MakeSandbox) -> None:
-    """Whatever name it has, wrong indentation is an error of the cell."""
+    """Wrong indentation is an error of the cell, whatever its type."""
     async with opened(make_sandbox) as repl:
         error = (await repl.fails("if True:\nx = 1")).error
         expect(error and error.type in ("IndentationError", "SyntaxError"), f"it is a syntax error: {error}")
@@ -95,7 +95,7 @@ async def check_a_caught_exception_is_no_error(make_sandbox: MakeSandbox) -> Non
 
 
 async def check_a_chained_exception_is_the_last_one(make_sandbox: MakeSandbox) -> None:
-    """`raise … from …` gives the outer exception."""
+    """`raise … from …` reports the outer exception."""
     async with opened(make_sandbox) as repl:
         code = "try:\n    int('x')\nexcept ValueError as inner:\n    raise RuntimeError('outer') from inner"
         error = (await repl.error(code, "RuntimeError")).error
@@ -120,7 +120,7 @@ async def check_an_exit_does_not_end_the_session(make_sandbox: MakeSandbox) -> N
 
 
 async def check_a_keyboard_interrupt_does_not_end_the_session(make_sandbox: MakeSandbox) -> None:
-    """`raise KeyboardInterrupt` ends the cell only, and is not the host's."""
+    """`raise KeyboardInterrupt` ends the cell only, and does not interrupt the host."""
     async with opened(make_sandbox) as repl:
         await repl.ok("kept = 1")
         await repl.error("raise KeyboardInterrupt", "KeyboardInterrupt")
@@ -128,7 +128,7 @@ async def check_a_keyboard_interrupt_does_not_end_the_session(make_sandbox: Make
 
 
 async def check_a_long_message_is_bounded(make_sandbox: MakeSandbox) -> None:
-    """An exception with megabytes of message does not reach the host whole."""
+    """An exception with a message of megabytes is cut before it reaches the host."""
     async with opened(make_sandbox) as repl:
         error = (await repl.error("raise ValueError('x' * 5_000_000)", "ValueError")).error
         expect(error and len(error.message) < 500_000 and len(error.traceback) < 500_000, "the message is bounded")

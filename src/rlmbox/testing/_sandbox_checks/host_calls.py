@@ -1,4 +1,4 @@
-"""Checks of calls from a cell to functions of the host."""
+"""Checks of calls from a cell to host functions."""
 
 from __future__ import annotations
 
@@ -41,40 +41,40 @@ FAIL_LATER = HostFunction("fail_later", _fail_later, "fails after a while")
 
 
 async def check_a_call_gives_its_result(make_sandbox: MakeSandbox) -> None:
-    """Positional and keyword arguments arrive, and the result comes back."""
+    """Positional and keyword arguments arrive, and the result is returned."""
     async with opened(make_sandbox, [ECHO]) as repl:
         expect_equal(await repl.value("[echo(1), echo(value=2), echo(3, times=2)]"), [1, 2, [3, 3]], "the results")
 
 
 async def check_an_async_function_is_called_like_any_other(make_sandbox: MakeSandbox) -> None:
-    """A coroutine function of the host is called without `await`."""
+    """An async host function is called without `await`."""
     async with opened(make_sandbox, [ASK]) as repl:
         expect_equal(await repl.value("a = ask('why?')\na.upper()"), "ANSWER TO WHY?", "the result")
         expect_equal(await repl.value("ask('x', model='m')"), "answer to x by m", "the result with a keyword")
 
 
 async def check_an_awaited_call_gives_its_result(make_sandbox: MakeSandbox) -> None:
-    """Models often write `await llm_query(...)`; it means the same."""
+    """`await llm_query(...)`, as models often write it, means the same."""
     async with opened(make_sandbox, [ASK]) as repl:
         expect_equal(await repl.value("a = await ask('why?')\na"), "answer to why?", "the result")
 
 
 async def check_an_awaited_call_in_a_function_gives_its_result(make_sandbox: MakeSandbox) -> None:
-    """`await` works in an `async def` of the cell too."""
+    """`await` also works in an `async def` of the cell."""
     async with opened(make_sandbox, [ASK]) as repl:
         code = "async def both():\n    return [await ask('a'), await ask('b')]\nawait both()"
         expect_equal(await repl.value(code), ["answer to a", "answer to b"], "the results")
 
 
 async def check_gathered_calls_give_their_results(make_sandbox: MakeSandbox) -> None:
-    """`asyncio.gather` over calls gives the results in order."""
+    """`asyncio.gather` over calls returns the results in order."""
     async with opened(make_sandbox, [ASK]) as repl:
         code = "import asyncio\nawait asyncio.gather(*[ask(str(n)) for n in range(3)])"
         expect_equal(await repl.value(code), ["answer to 0", "answer to 1", "answer to 2"], "the results")
 
 
 async def check_json_crosses_unchanged(make_sandbox: MakeSandbox) -> None:
-    """Every JSON type goes to the host and comes back as it was; a tuple is a list."""
+    """Every JSON type is unchanged after a round trip; a tuple becomes a list."""
     seen: list[Any] = []
 
     def note(value: Any) -> Any:
@@ -89,13 +89,13 @@ async def check_json_crosses_unchanged(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_large_texts_cross(make_sandbox: MakeSandbox) -> None:
-    """A prompt and an answer of two million characters are whole."""
+    """A prompt and an answer of two million characters arrive complete."""
     async with opened(make_sandbox, [ECHO]) as repl:
         expect_equal(await repl.value("t = 'xé' * 1_000_000\necho(t) == t"), True, "the comparison in the cell")
 
 
 async def check_an_argument_that_is_too_large_is_refused(make_sandbox: MakeSandbox) -> None:
-    """An argument of millions of parts is an error in the cell, and no call."""
+    """An argument of millions of parts is an error in the cell, and no call is made."""
     calls: list[Any] = []
     function = HostFunction("note", lambda value=None: calls.append(value), "notes")
     async with opened(make_sandbox, [function]) as repl:
@@ -104,7 +104,7 @@ async def check_an_argument_that_is_too_large_is_refused(make_sandbox: MakeSandb
 
 
 async def check_an_iterator_is_an_argument_as_a_list(make_sandbox: MakeSandbox) -> None:
-    """An iterator, also one within a list or a dict, goes out as the list of what it gives; its error is the cell's."""
+    """An iterator, also within a list or a dict, arrives as a list; an exception in it is the cell's."""
     seen: list[Any] = []
     async with opened(make_sandbox, [HostFunction("note", seen.append, "notes")]) as repl:
         await repl.ok(
@@ -116,21 +116,21 @@ async def check_an_iterator_is_an_argument_as_a_list(make_sandbox: MakeSandbox) 
 
 
 async def check_a_result_that_is_not_json_is_an_error(make_sandbox: MakeSandbox) -> None:
-    """A host function that gives an object is an error in the cell, not in the host."""
+    """A host function that returns another object is an error in the cell, not in the host."""
     async with opened(make_sandbox, [HostFunction("thing", lambda: object(), "gives an object")]) as repl:
         await repl.fails("thing()")
         await repl.still_works()
 
 
 async def check_wrong_arguments_are_a_type_error(make_sandbox: MakeSandbox) -> None:
-    """A call that the host's function does not take is a TypeError in the cell."""
+    """A call whose arguments do not match the host function is a TypeError in the cell."""
     async with opened(make_sandbox, [ASK]) as repl:
         for call in ("ask()", "ask('a', 'b', 'c')", "ask('a', no_such=1)"):
             await repl.error(call, "TypeError")
 
 
 async def check_host_errors_are_raised_by_their_type(make_sandbox: MakeSandbox) -> None:
-    """A built-in exception of a host function can be caught as what it is."""
+    """A builtin exception of a host function can be caught by its type."""
     async with opened(make_sandbox, [FAIL, FAIL_LATER]) as repl:
         for name in ("fail", "fail_later"):
             code = f"try:\n    {name}('ValueError')\nexcept ValueError as error:\n    got = str(error)\ngot"
@@ -139,14 +139,14 @@ async def check_host_errors_are_raised_by_their_type(make_sandbox: MakeSandbox) 
 
 
 async def check_other_host_errors_are_runtime_errors(make_sandbox: MakeSandbox) -> None:
-    """An exception that only the host knows is a RuntimeError that names it."""
+    """An exception type that only the host has becomes a RuntimeError that names it."""
     async with opened(make_sandbox, [FAIL]) as repl:
         message = await repl.value("try:\n    fail('Custom')\nexcept RuntimeError as error:\n    got = str(error)\ngot")
         expect("_Custom" in message and "on purpose" in message, f"the message names the error: {message!r}")
 
 
 async def check_an_uncaught_host_error_ends_the_cell(make_sandbox: MakeSandbox) -> None:
-    """It is an error of the cell with the cell's line, and variables stay."""
+    """An uncaught exception of a host function is an error of the cell, with its line, and variables are kept."""
     async with opened(make_sandbox, [FAIL_LATER]) as repl:
         error = (await repl.error("kept = 1\nfail_later('ValueError')", "ValueError")).error
         expect_equal(error and (error.message, error.line), ("on purpose", 2), "message and line")
@@ -154,7 +154,7 @@ async def check_an_uncaught_host_error_ends_the_cell(make_sandbox: MakeSandbox) 
 
 
 async def check_results_can_be_used_in_further_calls(make_sandbox: MakeSandbox) -> None:
-    """Call nest, and stand wherever an expression may."""
+    """Calls can be nested, and used in any expression."""
     async with opened(make_sandbox, [ECHO, ASK]) as repl:
         code = (
             "def f(x):\n    return echo([x, ask('q')])\n"
@@ -165,14 +165,14 @@ async def check_results_can_be_used_in_further_calls(make_sandbox: MakeSandbox) 
 
 
 async def check_builtins_can_call_host_functions(make_sandbox: MakeSandbox) -> None:
-    """A host function can be what `map` applies, and stand in the key of a sort."""
+    """A host function can be passed to `map`, and called in a sort key."""
     async with opened(make_sandbox, [ECHO]) as repl:
         expect_equal(await repl.value("list(map(echo, [1, 2]))"), [1, 2], "what map gives")
         expect_equal(await repl.value("sorted([2, 1], key=lambda n: echo(n))"), [1, 2], "what sorted gives")
 
 
 async def check_a_thousand_calls_keep_their_order(make_sandbox: MakeSandbox) -> None:
-    """Many calls in one cell arrive in order, each once."""
+    """A thousand calls in one cell arrive in order, each once."""
     seen: list[int] = []
 
     def note(n: int) -> int:
@@ -199,20 +199,20 @@ async def check_a_method_of_an_object_is_called(make_sandbox: MakeSandbox) -> No
 
 
 async def check_an_unknown_function_is_a_name_error(make_sandbox: MakeSandbox) -> None:
-    """A function that is not in the table is not there."""
+    """A function that is not in the host table does not exist."""
     async with opened(make_sandbox, [ECHO]) as repl:
         await repl.error("no_such_function(1)", "NameError")
 
 
 async def check_a_call_of_a_function_kept_in_a_variable_works(make_sandbox: MakeSandbox) -> None:
-    """Host functions are values: they can be passed and stored."""
+    """Host functions can be passed and stored as values."""
     async with opened(make_sandbox, [ECHO]) as repl:
         expect_equal(await repl.value("f = echo\n[f(1), f(2)]"), [1, 2], "the results")
         expect_equal(await repl.value("f(3)"), 3, "the result in a later cell")
 
 
 async def check_waiting_for_the_host_does_not_count(make_sandbox: MakeSandbox) -> None:
-    """A call that takes longer than the cell's limit does not end the cell."""
+    """A call that takes longer than the cell's time limit does not end the cell."""
 
     async def slow() -> str:
         await anyio.sleep(BRISK.cell_timeout_s * 3)
@@ -223,7 +223,7 @@ async def check_waiting_for_the_host_does_not_count(make_sandbox: MakeSandbox) -
 
 
 async def check_a_slow_plain_function_holds_up_nobody(make_sandbox: MakeSandbox) -> None:
-    """While a plain function of the host runs, the host's event loop goes on."""
+    """While a sync host function runs, the host's event loop keeps running."""
     ticks = 0
 
     async def tick() -> None:
@@ -246,7 +246,7 @@ async def check_a_slow_plain_function_holds_up_nobody(make_sandbox: MakeSandbox)
 
 
 async def check_calls_have_a_limit(make_sandbox: MakeSandbox) -> None:
-    """After `host_calls` calls of a session further ones fail, and the host's function is not called."""
+    """After `host_calls` calls in a session further calls fail, and the host function is not called."""
     calls: list[int] = []
     limits = replace(LIMITS, host_calls=5)
     async with opened(make_sandbox, [HostFunction("note", calls.append, "notes")], limits=limits) as repl:
@@ -257,7 +257,7 @@ async def check_calls_have_a_limit(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_calls_from_threads_run_at_once(make_sandbox: MakeSandbox) -> None:
-    """Call from a thread pool in the cell overlap, and each thread gets its own answer."""
+    """Calls from a thread pool in the cell overlap, and each thread gets its own answer."""
     under_way = most = 0
 
     async def slow(n: int) -> int:
@@ -278,7 +278,7 @@ async def check_calls_from_threads_run_at_once(make_sandbox: MakeSandbox) -> Non
 
 
 async def check_a_thread_that_outlives_its_cell_does_no_harm(make_sandbox: MakeSandbox) -> None:
-    """A call that a thread makes as the cell ends is answered or refused; the next cell is not disturbed."""
+    """A call that a thread makes at the end of the cell is answered or refused; the next cell is not affected."""
     async with opened(make_sandbox, [ASK]) as repl:
         for _ in range(3):
             await repl.ok(

@@ -1,4 +1,4 @@
-"""Checks of the wall. What must not happen is looked for on the host's side, not believed of the cell."""
+"""Checks of isolation. Violations are detected on the host's side, without trusting the cell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rlmbox.testing._sandbox_checks._opened import MakeSandbox, Opened, expect, 
 
 
 async def _told(repl: Opened, code: str) -> str:
-    """Run a cell that may fail in any way and return everything that it told the host."""
+    """Run a cell that may fail in any way, and return all that it reported to the host."""
     execution = await repl.run(code)
     return f"{execution.stdout}\n{execution.stderr}\n{execution.value}\n{execution.error}"
 
@@ -44,7 +44,7 @@ async def check_the_environment_is_empty(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_host_files_cannot_be_read(make_sandbox: MakeSandbox) -> None:
-    """A file of the host is not there."""
+    """A file of the host does not exist in the sandbox."""
     canary = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="rlmbox-check-") as directory:
         path = _written(directory, canary)
@@ -55,7 +55,7 @@ async def check_host_files_cannot_be_read(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_host_files_cannot_be_written(make_sandbox: MakeSandbox) -> None:
-    """A directory of the host gets no file."""
+    """No file is created in a directory of the host."""
     with tempfile.TemporaryDirectory(prefix="rlmbox-check-") as directory:
         async with opened(make_sandbox) as repl:
             made = str(Path(directory, "made"))
@@ -64,7 +64,7 @@ async def check_host_files_cannot_be_written(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_the_host_process_cannot_be_seen(make_sandbox: MakeSandbox) -> None:
-    """The process that holds the keys cannot be read, by number or as the parent."""
+    """The host process, which holds the keys, cannot be read by pid or as the parent."""
     own = os.getpid()
     async with opened(make_sandbox) as repl:
         told = await _told(repl, f"import os\nprint('se' + 'en', open('/proc/{own}/cmdline').read())")
@@ -75,7 +75,7 @@ async def check_the_host_process_cannot_be_seen(make_sandbox: MakeSandbox) -> No
 
 
 async def check_the_network_cannot_be_reached(make_sandbox: MakeSandbox) -> None:
-    """A listener on the host's loopback gets no connection."""
+    """A listener on the host's loopback interface gets no connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         port = listener.getsockname()[1]

@@ -13,7 +13,7 @@ _LOOP = "while True:\n    pass"
 
 
 async def check_it_is_described(make_sandbox: MakeSandbox) -> None:
-    """It has a name, and its notes are sentences."""
+    """A sandbox has a name, and its notes are sentences."""
     sandbox = make_sandbox()
     expect_equal(type(sandbox.name), str, "the type of name")
     expect(sandbox.name, "name is not empty")
@@ -24,7 +24,7 @@ async def check_it_is_described(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_closing_twice_is_allowed(make_sandbox: MakeSandbox) -> None:
-    """`close` can be called again, and without a start."""
+    """`close` can be called twice, and without a start."""
     never_started = make_sandbox()
     await never_started.close()
     await never_started.close()
@@ -66,7 +66,7 @@ async def check_closing_ends_a_running_cell(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_a_looping_cell_can_be_cancelled(make_sandbox: MakeSandbox) -> None:
-    """Cancelling the task that waits for a cell returns soon, as a cancellation; then `close` works."""
+    """Cancelling the task that waits for a cell ends it promptly as cancelled; `close` still works."""
     async with opened(make_sandbox) as repl:
         with anyio.fail_after(_SOON_S):
             with anyio.move_on_after(0.1) as scope:
@@ -76,7 +76,7 @@ async def check_a_looping_cell_can_be_cancelled(make_sandbox: MakeSandbox) -> No
 
 
 async def check_a_waiting_cell_can_be_cancelled(make_sandbox: MakeSandbox) -> None:
-    """Cancelling while a host function waits cancels that function too."""
+    """Cancelling during a host call cancels the host function too."""
     ended: list[str] = []
 
     async def wait() -> None:
@@ -96,7 +96,7 @@ async def check_a_waiting_cell_can_be_cancelled(make_sandbox: MakeSandbox) -> No
 
 
 async def check_what_a_cancellation_leaves_is_as_it_says(make_sandbox: MakeSandbox) -> None:
-    """After a cell was cancelled all that was done is there, or nothing, as `outlives_cancellation` has it."""
+    """After a cell is cancelled, either everything it did is kept or nothing, according to `outlives_cancellation`."""
     waits = anyio.Event()
 
     async def wait() -> None:
@@ -126,7 +126,7 @@ async def check_what_a_cancellation_leaves_is_as_it_says(make_sandbox: MakeSandb
 
 
 async def check_closing_ends_a_waiting_cell(make_sandbox: MakeSandbox) -> None:
-    """`close` while a host function waits cancels that function."""
+    """`close` during a host call cancels the host function."""
     ended = anyio.Event()
 
     async def wait() -> None:
@@ -150,7 +150,7 @@ async def check_closing_ends_a_waiting_cell(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_a_crash_is_an_outcome(make_sandbox: MakeSandbox) -> None:
-    """A cell that ends its process gives `crashed`, or fails where there is no such function; the next cell runs."""
+    """A cell that ends its process has the outcome `crashed`, or fails if it cannot; the next cell runs."""
     async with opened(make_sandbox) as repl:
         execution = await repl.run("import os\nos._exit(3)")
         expect(execution.outcome in ("crashed", "error"), f"it is crashed or an error, not {execution.outcome}")
@@ -161,14 +161,14 @@ async def check_a_crash_is_an_outcome(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_a_fresh_worker_has_the_context(make_sandbox: MakeSandbox) -> None:
-    """After a crash the context, the question and the host's functions are there again."""
+    """After a crash the context, the question and the host functions are available again."""
     async with opened(make_sandbox, [HostFunction("ping", lambda: "pong", "answers")], text="é🎉") as repl:
         await repl.run("context = 'overwritten'\nimport os\nos._exit(3)")
         expect_equal(await repl.value("[P, query, ping()]"), ["é🎉", "the question", "pong"], "what the cell sees")
 
 
 async def check_many_cells_can_run(make_sandbox: MakeSandbox) -> None:
-    """Three hundred cells in a row work like the first."""
+    """Three hundred consecutive cells work like the first."""
     async with opened(make_sandbox) as repl:
         await repl.ok("n = 0")
         for _ in range(300):
@@ -177,7 +177,7 @@ async def check_many_cells_can_run(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_sandboxes_run_side_by_side(make_sandbox: MakeSandbox) -> None:
-    """Several sandboxes of one process do not wait for each other's host calls."""
+    """Several sandboxes in one process do not block each other's host calls."""
     arrived: list[int] = []
     all_there = anyio.Event()
 

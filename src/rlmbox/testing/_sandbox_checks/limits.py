@@ -1,4 +1,4 @@
-"""Checks of what happens to a cell that takes too much."""
+"""Checks of cells that exceed a limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rlmbox.types import Execution, HostFunction
 
 MEMORY_BYTES = 96 * 1024 * 1024
 _SMALL = replace(LIMITS, memory_bytes=MEMORY_BYTES)
-_SLACK_S = 5.0  # beyond the limit and the second of grace; for a busy machine
+_SLACK_S = 5.0  # beyond the limit and the second of grace, for a busy machine
 
 
 async def _timed_out(repl: Opened, code: str) -> Execution:
@@ -23,14 +23,14 @@ async def _timed_out(repl: Opened, code: str) -> Execution:
 
 
 async def check_an_endless_loop_is_ended(make_sandbox: MakeSandbox) -> None:
-    """`while True: pass` ends at the limit, and the sandbox goes on."""
+    """`while True: pass` is ended at the time limit, and the sandbox remains usable."""
     async with opened(make_sandbox, limits=BRISK) as repl:
         await _timed_out(repl, "while True:\n    pass")
         await repl.still_works()
 
 
 async def check_a_loop_of_quick_calls_is_ended(make_sandbox: MakeSandbox) -> None:
-    """Calls that only read and take next to no time do not put off the end of a cell."""
+    """Fast calls that only read do not postpone the time limit of a cell."""
     reads = HostFunction("reads", lambda: [1], "reads", pure=True)
     waits = HostFunction("waits", _no_time, "reads", pure=True)
     for call in ("reads()", "waits()"):
@@ -44,7 +44,7 @@ async def _no_time() -> int:
 
 
 async def check_a_timeout_loses_nothing_or_says_so(make_sandbox: MakeSandbox) -> None:
-    """After a timeout the earlier variables are there, whether kept or rebuilt, or the execution says `lost`."""
+    """After a timeout earlier variables are available, kept or rebuilt, or the execution reports `lost`."""
     async with opened(make_sandbox, limits=BRISK) as repl:
         await repl.ok("paid = ['an answer']")
         execution = await _timed_out(repl, "x = 1\nwhile True:\n    x += 1")
@@ -53,7 +53,7 @@ async def check_a_timeout_loses_nothing_or_says_so(make_sandbox: MakeSandbox) ->
 
 
 async def check_a_timeout_cannot_be_swallowed(make_sandbox: MakeSandbox) -> None:
-    """A loop that catches every exception is ended all the same."""
+    """A loop that catches every exception is ended at the time limit."""
     async with opened(make_sandbox, limits=BRISK) as repl:
         loop = "        for i in range(1000):\n            n += i\n"
         code = f"n = 0\nwhile True:\n    try:\n{loop}    except BaseException:\n        pass"
@@ -62,7 +62,7 @@ async def check_a_timeout_cannot_be_swallowed(make_sandbox: MakeSandbox) -> None
 
 
 async def check_a_finally_loop_is_ended(make_sandbox: MakeSandbox) -> None:
-    """A loop that goes on in `finally` is ended all the same."""
+    """A loop that continues in `finally` is ended at the time limit."""
     async with opened(make_sandbox, limits=BRISK) as repl:
         loop = "            for i in range(1000):\n                i += 1\n"
         code = f"def f():\n    while True:\n        try:\n{loop}        finally:\n            continue\nf()"
@@ -71,14 +71,14 @@ async def check_a_finally_loop_is_ended(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_a_loop_inside_a_builtin_is_ended(make_sandbox: MakeSandbox) -> None:
-    """A long computation inside one built-in call is ended, by force where needed."""
+    """A long computation inside one builtin call is ended, by force if needed."""
     async with opened(make_sandbox, limits=BRISK) as repl:
         await _timed_out(repl, "sum(range(10**12))")
         await repl.still_works()
 
 
 async def check_a_catastrophic_pattern_is_ended(make_sandbox: MakeSandbox) -> None:
-    """A regular expression that would match for years does not hold the session."""
+    """A regular expression with catastrophic backtracking does not block the session."""
     async with opened(make_sandbox, limits=BRISK) as repl:
         with anyio.fail_after(BRISK.cell_timeout_s + 1 + _SLACK_S):
             await repl.run("re.match(r'(a+)+$', 'a' * 64 + 'b')")
@@ -93,14 +93,14 @@ async def check_an_endless_await_is_ended(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_the_limit_is_per_cell(make_sandbox: MakeSandbox) -> None:
-    """Cells below the limit are not added up."""
+    """The time of cells below the limit does not add up."""
     async with opened(make_sandbox, limits=BRISK) as repl:
         for _ in range(4):
             await repl.ok("import time\nend = time.time() + 0.2\nwhile time.time() < end:\n    pass")
 
 
 async def check_one_large_allocation_is_refused(make_sandbox: MakeSandbox) -> None:
-    """Asking for far more than `memory_bytes` at once ends the cell with MemoryExceeded."""
+    """A single allocation far above `memory_bytes` ends the cell with MemoryExceeded."""
     async with opened(make_sandbox, limits=_SMALL) as repl:
         execution = await repl.fails("x = 'x' * 1_000_000_000", "memory")
         expect(execution.error and execution.error.type == "MemoryExceeded", "the error is MemoryExceeded")
@@ -108,16 +108,16 @@ async def check_one_large_allocation_is_refused(make_sandbox: MakeSandbox) -> No
 
 
 async def check_a_memory_bomb_is_contained(make_sandbox: MakeSandbox) -> None:
-    """Growing step by step beyond `memory_bytes` ends the cell; the steps end by themselves at ten times that."""
+    """Stepwise growth beyond `memory_bytes` ends the cell; the steps themselves stop at ten times that."""
     async with opened(make_sandbox, limits=_SMALL) as repl:
-        await repl.fails("x = 'x' * 1_000_000_000", "memory")  # the limit bites, so that the rest is safe to run
+        await repl.fails("x = 'x' * 1_000_000_000", "memory")  # the limit works, so that the rest is safe to run
         steps = 10 * MEMORY_BYTES // 1_000_000
         await repl.fails(f"parts = []\nfor i in range({steps}):\n    parts.append('x' * 1_000_000 + str(i))", "memory")
         await repl.still_works()
 
 
 async def check_many_small_objects_are_contained(make_sandbox: MakeSandbox) -> None:
-    """Memory is counted for small objects too."""
+    """Memory of small objects is counted too."""
     async with opened(make_sandbox, limits=_SMALL) as repl:
         await repl.fails("x = 'x' * 1_000_000_000", "memory")
         await repl.fails("d = {}\nfor i in range(10_000_000):\n    d[i] = [i]", "memory")
@@ -125,7 +125,7 @@ async def check_many_small_objects_are_contained(make_sandbox: MakeSandbox) -> N
 
 
 async def check_memory_below_the_limit_is_free(make_sandbox: MakeSandbox) -> None:
-    """A third of `memory_bytes` can be used, again and again, and the context does not count."""
+    """A third of `memory_bytes` can be used repeatedly, and the context is not counted."""
     text = "x" * 30_000_000
     async with opened(make_sandbox, text=text, limits=_SMALL) as repl:
         for _ in range(5):
@@ -133,7 +133,7 @@ async def check_memory_below_the_limit_is_free(make_sandbox: MakeSandbox) -> Non
 
 
 async def check_endless_recursion_is_ended(make_sandbox: MakeSandbox) -> None:
-    """A function that calls itself without end gives StackOverflow, not a crash."""
+    """Infinite recursion ends with StackOverflow, not with a crash."""
     async with opened(make_sandbox) as repl:
         await repl.ok("kept = 1\ndef f(n):\n    return f(n + 1)")
         execution = await repl.fails("f(0)", "stack")
@@ -143,7 +143,7 @@ async def check_endless_recursion_is_ended(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_recursion_within_the_limit_works(make_sandbox: MakeSandbox) -> None:
-    """`recursion_depth` calls can be nested, give or take a few for the cell itself."""
+    """Calls can be nested `recursion_depth` deep, apart from a few for the cell itself."""
     async with opened(make_sandbox) as repl:
         await repl.ok("def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)")
         depth = LIMITS.recursion_depth - 10
@@ -151,7 +151,7 @@ async def check_recursion_within_the_limit_works(make_sandbox: MakeSandbox) -> N
 
 
 async def check_recursion_beyond_the_limit_is_ended(make_sandbox: MakeSandbox) -> None:
-    """A hundred calls more than `recursion_depth` are too many, whatever the limit is."""
+    """Calls nested a hundred deeper than `recursion_depth` are ended, for any limit."""
     for depth in (300, LIMITS.recursion_depth):
         async with opened(make_sandbox, limits=replace(LIMITS, recursion_depth=depth)) as repl:
             await repl.ok("def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)")
@@ -161,7 +161,7 @@ async def check_recursion_beyond_the_limit_is_ended(make_sandbox: MakeSandbox) -
 
 
 async def check_deeply_nested_data_does_no_harm(make_sandbox: MakeSandbox) -> None:
-    """A list nested a hundred thousand times is a value like any other."""
+    """A list nested a hundred thousand levels deep does no harm."""
     async with opened(make_sandbox) as repl:
         await repl.run("x = []\nfor i in range(100_000):\n    x = [x]\nx")
         await repl.still_works()

@@ -1,4 +1,4 @@
-"""Checks of a context that is too long to be a `str` in the sandbox: what stands for it gives what the `str` would."""
+"""Checks of a context that is too long to be a `str` in the sandbox: its handle behaves like the `str`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TEXT = "".join(f"line {number} é🎉\n" for number in range(2_000)) + "the end"
 
 
 async def check_a_long_context_is_read_by_position(make_sandbox: MakeSandbox) -> None:
-    """Length, index and slices, from either end and with a step."""
+    """Length, index and slices work, from either end and with a step."""
     async with opened(make_sandbox, text=TEXT, limits=LARGE) as repl:
         code = "[len(context), context[0], context[-1], context[5:12], context[-7:], context[9:3], context[200:100:-9]]"
         wanted = [len(TEXT), TEXT[0], TEXT[-1], TEXT[5:12], TEXT[-7:], TEXT[9:3], TEXT[200:100:-9]]
@@ -20,7 +20,7 @@ async def check_a_long_context_is_read_by_position(make_sandbox: MakeSandbox) ->
 
 
 async def check_a_long_context_is_searched(make_sandbox: MakeSandbox) -> None:
-    """Each search gives what it gives on a `str`."""
+    """Each search returns what it returns for a `str`."""
     async with opened(make_sandbox, text=TEXT, limits=LARGE) as repl:
         code = "['777 é' in context, 'no' not in context, context.find('99', 500), context.rfind('line'), "
         code += "context.count('1')]"
@@ -32,7 +32,7 @@ async def check_a_long_context_is_searched(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_a_long_context_gives_its_lines(make_sandbox: MakeSandbox) -> None:
-    """Iteration gives characters, `splitlines` gives lines, as they always do; a loop may end early."""
+    """Iteration yields characters and `splitlines` returns lines, as for a `str`; a loop may end early."""
     async with opened(make_sandbox, text=TEXT, limits=LARGE) as repl:
         code = "total = 0\nfor char in context:\n    total += len(char)\nelse:\n    total += 0.5\n[total, char]"
         expect_equal(await repl.value(code), [len(TEXT) + 0.5, "d"], "the characters of a loop")
@@ -51,7 +51,7 @@ async def check_a_long_context_gives_its_lines(make_sandbox: MakeSandbox) -> Non
 
 
 async def check_a_long_context_can_be_passed_on(make_sandbox: MakeSandbox) -> None:
-    """It is the same under another name, in a collection and in a function."""
+    """The text works the same under another name, in a collection and in a function."""
     async with opened(make_sandbox, text=TEXT, limits=LARGE) as repl:
         await repl.ok("def head(text, size=4):\n    return text[:size] if 'é' in text else ''\nkept = {'text': [P]}")
         code = "text = kept['text'][0]\n[head(context), head(text), len(text), f'{text[-3:]} {len(P)}']"
@@ -60,7 +60,7 @@ async def check_a_long_context_can_be_passed_on(make_sandbox: MakeSandbox) -> No
 
 
 async def check_a_long_context_takes_a_first_probe(make_sandbox: MakeSandbox) -> None:
-    """`str(context)[:n]`, an f-string that is cut, and the lines of a `split` give what they give on a `str`."""
+    """`str(context)[:n]`, a cut f-string, and the lines of a `split` return what they return for a `str`."""
     async with opened(make_sandbox, text=TEXT, limits=LARGE) as repl:
         code = "[str(context)[:30], f'{context}'[:30], f'{context:.30}', len(str(context))]"
         expect_equal(await repl.value(code), [TEXT[:30], TEXT[:30], TEXT[:30], len(TEXT)], "a first probe")
@@ -73,7 +73,7 @@ async def check_a_long_context_takes_a_first_probe(make_sandbox: MakeSandbox) ->
 
 
 async def check_a_long_context_refuses_what_needs_all_of_it(make_sandbox: MakeSandbox) -> None:
-    """Operations that would copy it raise a TypeError that names the way around; nor can it be changed."""
+    """Operations that would copy the text raise a TypeError that names an alternative; it cannot be modified."""
     async with opened(make_sandbox, text=TEXT, limits=LARGE) as repl:
         for code in ("'x' + context", "context.replace('line', 'x')", "context.title()", "'%s' % (context + '')"):
             execution = await repl.error(code, "TypeError")
@@ -88,7 +88,7 @@ async def check_a_long_context_refuses_what_needs_all_of_it(make_sandbox: MakeSa
 
 
 async def check_a_long_context_is_matched_by_patterns(make_sandbox: MakeSandbox) -> None:
-    """Functions of `re` and compiled patterns take it, groups and positions included."""
+    """Functions of `re` and compiled patterns accept the text, with groups and positions."""
     async with opened(make_sandbox, text=TEXT, limits=LARGE) as repl:
         code = (
             "[re.findall(r'line (7\\d7) ', context), re.search('the (end)', context).span(1), re.match('x', context)]"
@@ -101,7 +101,7 @@ async def check_a_long_context_is_matched_by_patterns(make_sandbox: MakeSandbox)
 
 
 async def check_a_long_context_takes_no_memory(make_sandbox: MakeSandbox) -> None:
-    """A text of more than a cell's memory is worked on, from end to end."""
+    """A text larger than a cell's memory can be processed from end to end."""
     text = "0123456789abcde\n" * 2_000_000
     async with opened(make_sandbox, text=text, limits=replace(LARGE, memory_bytes=16 << 20)) as repl:
         code = "sizes = [len(context[at:at + 1000]) for at in range(0, len(context), 1_000_000)]\n"
@@ -110,7 +110,7 @@ async def check_a_long_context_takes_no_memory(make_sandbox: MakeSandbox) -> Non
 
 
 async def check_a_long_context_is_there_after_a_limit(make_sandbox: MakeSandbox) -> None:
-    """Check that the text can be read in the cell after one that a limit ended."""
+    """The text can be read in the cell after one that reached a limit."""
     limits = replace(LARGE, cell_timeout_s=0.5)
     async with opened(make_sandbox, text=TEXT, limits=limits) as repl:
         await repl.fails("while True:\n    pass", "timeout")

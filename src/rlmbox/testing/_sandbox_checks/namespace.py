@@ -1,4 +1,4 @@
-"""Checks of what cells see and of what lives from one to the next."""
+"""Checks of the names that cells see, and of those that persist between cells."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def check_functions_see_rebound_globals(make_sandbox: MakeSandbox) -> None
 
 
 async def check_closures_and_defaults_are_kept(make_sandbox: MakeSandbox) -> None:
-    """Closures and default arguments mean in a later cell what they meant where they were made."""
+    """Closures and default arguments keep their meaning in later cells."""
     async with opened(make_sandbox) as repl:
         await repl.ok(
             "def adder(n):\n    def add(m, by=10):\n        return n + m + by\n    return add\nplus = adder(1)"
@@ -42,7 +42,7 @@ async def check_closures_and_defaults_are_kept(make_sandbox: MakeSandbox) -> Non
 
 
 async def check_imports_are_kept(make_sandbox: MakeSandbox) -> None:
-    """A module that one cell imports is there in the next."""
+    """A module that one cell imports is available in the next."""
     async with opened(make_sandbox) as repl:
         await repl.ok("import itertools\nfrom collections import Counter as C")
         code = "[list(itertools.chain([1], [2])), C('aab').most_common(1)[0][0]]"
@@ -50,7 +50,7 @@ async def check_imports_are_kept(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_a_class_of_an_earlier_cell_makes_objects(make_sandbox: MakeSandbox) -> None:
-    """A class and its objects live on."""
+    """A class and its instances persist."""
     async with opened(make_sandbox) as repl:
         await repl.ok(
             "class Box:\n    def __init__(self, n):\n        self.n = n\n"
@@ -61,7 +61,7 @@ async def check_a_class_of_an_earlier_cell_makes_objects(make_sandbox: MakeSandb
 
 
 async def check_a_class_can_inherit(make_sandbox: MakeSandbox) -> None:
-    """Classes have bases, among them the exceptions."""
+    """Classes can have bases, including exceptions."""
     async with opened(make_sandbox) as repl:
         await repl.ok("class Missing(ValueError):\n    pass")
         code = "try:\n    raise Missing('x')\nexcept ValueError as error:\n    name = type(error).__name__\nname"
@@ -76,7 +76,7 @@ async def check_generators_work(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_an_empty_cell_runs(make_sandbox: MakeSandbox) -> None:
-    """Nothing, blank lines and comments are cells."""
+    """Empty code, blank lines and comments are valid cells."""
     async with opened(make_sandbox) as repl:
         for code in ("", "\n\n  \n", "# only a comment", "pass"):
             execution = await repl.ok(code)
@@ -84,27 +84,27 @@ async def check_an_empty_cell_runs(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_a_very_long_line_runs(make_sandbox: MakeSandbox) -> None:
-    """A line of 300,000 characters is a line."""
+    """A line of 300,000 characters is accepted."""
     async with opened(make_sandbox) as repl:
         await repl.ok(f"long = '{'x' * 300_000}'")
         expect_equal(await repl.value("len(long)"), 300_000, "the text's length")
 
 
 async def check_code_beyond_its_limit_is_refused(make_sandbox: MakeSandbox) -> None:
-    """A cell longer than `code_bytes` is an error of that cell, and nothing of it runs."""
+    """A cell longer than `code_bytes` is an error of that cell, and none of it runs."""
     async with opened(make_sandbox) as repl:
         await repl.fails("ran = 1\n" + "#" * LIMITS.code_bytes)
         await repl.error("ran", "NameError")
 
 
 async def check_windows_line_ends_are_read(make_sandbox: MakeSandbox) -> None:
-    """Carriage returns at the ends of lines do no harm."""
+    """Carriage returns at line ends do no harm."""
     async with opened(make_sandbox) as repl:
         expect_equal(await repl.value("if True:\r\n    a = 1\r\na + 1\r\n"), 2, "the value")
 
 
 async def check_two_sandboxes_share_nothing(make_sandbox: MakeSandbox) -> None:
-    """A session does not see what another sets."""
+    """A session does not see the variables of another."""
     async with opened(make_sandbox, text="one") as one, opened(make_sandbox, text="two") as two:
         await one.ok("secret = 1")
         await one.run("math.mark = 1")  # not every backend lets a cell change a module
@@ -121,13 +121,13 @@ async def check_context_is_the_text(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_a_context_of_one_character_is_whole(make_sandbox: MakeSandbox) -> None:
-    """The shortest context is a text too."""
+    """An empty context is a text too."""
     async with opened(make_sandbox, text="🎉") as repl:
         expect_equal(await repl.value("[context, len(context)]"), ["🎉", 1], "the context")
 
 
 async def check_a_large_context_is_whole(make_sandbox: MakeSandbox) -> None:
-    """A text of some megabytes arrives whole."""
+    """A text of several megabytes arrives complete."""
     lines = [f"line {n} ü" for n in range(200_000)]
     async with opened(make_sandbox, text="\n".join(lines)) as repl:
         code = "lines = context.split('\\n')\n[len(context), len(lines), lines[123456], lines[-1]]"
@@ -157,7 +157,7 @@ async def check_modules_are_there_without_import(make_sandbox: MakeSandbox) -> N
 
 
 async def check_a_session_has_no_names_that_nobody_gave(make_sandbox: MakeSandbox) -> None:
-    """Names by which a loop lets code answer are the loop's to give: they are not there, and a cell may have them."""
+    """Names that a loop uses for answers are not predefined, and a cell may bind them."""
     async with opened(make_sandbox) as repl:
         for name in ("answer", "FINAL", "SUBMIT", "FINAL_VAR", "llm_query"):
             await repl.error(name, "NameError")
@@ -167,7 +167,7 @@ async def check_a_session_has_no_names_that_nobody_gave(make_sandbox: MakeSandbo
 
 
 async def check_an_input_that_a_cell_fills_is_kept(make_sandbox: MakeSandbox) -> None:
-    """The dictionary that a loop reads an answer from begins as it was given, and keeps what a cell puts into it."""
+    """The dictionary that a loop reads an answer from has its given content, and keeps what a cell puts into it."""
     given = {"content": "", "ready": False}
     async with opened(make_sandbox, inputs={"answer": given}) as repl:
         expect_equal(await repl.value("answer"), {"content": "", "ready": False}, "the answer at the start")
@@ -178,7 +178,7 @@ async def check_an_input_that_a_cell_fills_is_kept(make_sandbox: MakeSandbox) ->
 
 
 async def check_variables_lists_what_cells_have_set(make_sandbox: MakeSandbox) -> None:
-    """`variables()` describes the cells' own names and leaves out what was injected or is private."""
+    """`variables()` describes the cells' own names, without injected and private ones."""
     async with opened(make_sandbox, [HostFunction("ping", lambda: "pong", "answers")]) as repl:
         expect_equal(dict(await repl.sandbox.variables()), {}, "the variables before the first cell")
         await repl.ok("names = ['a', 'b', 'c']\ntotal = 7\n_private = 1\ntext = 'hello'\ndef f():\n    inner = 1")
@@ -190,14 +190,14 @@ async def check_variables_lists_what_cells_have_set(make_sandbox: MakeSandbox) -
 
 
 async def check_show_vars_lists_variables_in_a_cell(make_sandbox: MakeSandbox) -> None:
-    """`SHOW_VARS()` gives a cell what `variables()` gives the host."""
+    """`SHOW_VARS()` returns to a cell what `variables()` returns to the host."""
     async with opened(make_sandbox) as repl:
         await repl.ok("names = ['a', 'b', 'c']")
         expect_equal(await repl.value("SHOW_VARS()"), dict(await repl.sandbox.variables()), "SHOW_VARS()")
 
 
 async def check_a_rebound_name_is_a_variable(make_sandbox: MakeSandbox) -> None:
-    """An injected name that a cell binds anew is the cell's from then on, and is listed."""
+    """An injected name that a cell rebinds is the cell's from then on, and is listed."""
     async with opened(make_sandbox) as repl:
         await repl.ok("query = ['mine']")
         expect_equal(await repl.value("query"), ["mine"], "the name's value")
@@ -205,13 +205,13 @@ async def check_a_rebound_name_is_a_variable(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_names_outside_ascii_work(make_sandbox: MakeSandbox) -> None:
-    """Source may have any letters in names and any characters in texts."""
+    """Source may contain any letters in names and any characters in strings."""
     async with opened(make_sandbox) as repl:
         expect_equal(await repl.value("größe = '🎉 日本語'\ngröße"), "🎉 日本語", "the value")
 
 
 async def check_names_of_the_repl_are_there_again(make_sandbox: MakeSandbox) -> None:
-    """A cell that overwrites `context` or a host function does so for itself; the execution names them."""
+    """A cell that overwrites `context` or a host function affects only itself; the execution names them."""
     ask = HostFunction("ask", lambda prompt: f"answer to {prompt}", "asks")
     async with opened(make_sandbox, [ask], text="abc") as repl:
         execution = await repl.ok("context = context[:1]\nask = None\nmine = context")
@@ -221,7 +221,7 @@ async def check_names_of_the_repl_are_there_again(make_sandbox: MakeSandbox) -> 
 
 
 async def check_the_same_seed_gives_the_same_session(make_sandbox: MakeSandbox) -> None:
-    """Two sessions of one seed draw the same random numbers and go through a set in the same order."""
+    """Two sessions with the same seed draw the same random numbers and iterate over a set in the same order."""
     code = "import random\n[random.random(), random.choice(range(1000)), ' '.join({str(n) for n in range(50)})]"
     drawn = []
     for seed in (7, 7, 8):
@@ -232,7 +232,7 @@ async def check_the_same_seed_gives_the_same_session(make_sandbox: MakeSandbox) 
 
 
 async def check_inputs_are_variables(make_sandbox: MakeSandbox) -> None:
-    """Inputs are there in the first cell, under their names, and are a cell's to change and to bind."""
+    """Inputs are available from the first cell, under their names, and can be modified and rebound."""
     inputs = {"prices": {"a": [1, 2.5, None]}, "contract": "text é", "count": 3}
     async with opened(make_sandbox, inputs=inputs) as repl:
         expect_equal(dict(await repl.sandbox.variables()), {}, "the variables that cells have set")

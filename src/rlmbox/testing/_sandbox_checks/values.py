@@ -1,4 +1,4 @@
-"""Checks of what a cell gives: its last expression and what it prints."""
+"""Checks of the results of a cell: the value of its last expression, and its output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KINDS: Mapping[str, object] = {
     "{'a': 1}.keys()": ["a"],
     "range(3)": [0, 1, 2],
 }
-"""Values of a cell, and the JSON that they arrive as."""
+"""Expressions, and the JSON that their values arrive as."""
 
 
 async def check_a_last_expression_is_the_value(make_sandbox: MakeSandbox) -> None:
@@ -39,7 +39,7 @@ async def check_a_last_expression_is_the_value(make_sandbox: MakeSandbox) -> Non
 
 
 async def check_a_statement_has_no_value(make_sandbox: MakeSandbox) -> None:
-    """A cell that ends with a statement has no value, whatever came before."""
+    """A cell that ends with a statement has no value, whatever precedes it."""
     async with opened(make_sandbox) as repl:
         for code in ("5\nx = 1", "None", "for i in range(3):\n    i", "def f():\n    return 1"):
             execution = await repl.ok(code)
@@ -47,7 +47,7 @@ async def check_a_statement_has_no_value(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_json_values_keep_their_types(make_sandbox: MakeSandbox) -> None:
-    """None, booleans, numbers, texts, lists and dictionaries arrive as themselves."""
+    """None, booleans, numbers, strings, lists and dictionaries arrive unchanged."""
     async with opened(make_sandbox) as repl:
         wanted = {"a": [1, 2.5, None, True], "b": {"c": "ü🎉\n"}, "d": [], "e": -(2**70)}
         expect_equal(
@@ -67,7 +67,7 @@ async def check_every_kind_of_value_has_its_json_form(make_sandbox: MakeSandbox)
 
 
 async def check_values_can_be_written_as_json(make_sandbox: MakeSandbox) -> None:
-    """Whatever the cell gives, `value` is JSON, so that it can be recorded."""
+    """The value is always JSON, so that it can be recorded."""
     async with opened(make_sandbox) as repl:
         for code in (
             "[float('nan')]",
@@ -92,14 +92,14 @@ async def check_a_value_of_megabytes_arrives_whole(make_sandbox: MakeSandbox) ->
 
 
 async def check_a_large_value_is_bounded(make_sandbox: MakeSandbox) -> None:
-    """The `repr` of a value of megabytes is cut; the host does not have to hold it."""
+    """The `repr` of a value of megabytes is cut before it reaches the host."""
     async with opened(make_sandbox) as repl:
         execution = await repl.ok("['x' * 100] * 200_000")
         expect(execution.value_repr and len(execution.value_repr) < 200_000, "the repr is bounded")
 
 
 async def check_print_is_captured(make_sandbox: MakeSandbox) -> None:
-    """`print` goes to stdout as Python would write it."""
+    """`print` writes to stdout in Python's format."""
     async with opened(make_sandbox) as repl:
         execution = await repl.ok("print('a', 1, [2.0], sep='-', end='!\\n')\nprint()\nprint('b', end='')")
         expect_equal(execution.stdout, "a-1-[2.0]!\n\nb", "stdout")
@@ -114,14 +114,14 @@ async def check_stderr_is_apart(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_output_keeps_its_characters(make_sandbox: MakeSandbox) -> None:
-    """Accents, other scripts, emoji and NUL pass unchanged."""
+    """Accents, other scripts, emoji and NUL arrive unchanged."""
     text = "é ü 日本語 🎉👩‍👩‍👧 \u202e\x00 end"
     async with opened(make_sandbox) as repl:
         expect_equal((await repl.ok(f"print({text!r})")).stdout, text + "\n", "stdout")
 
 
 async def check_output_can_always_be_encoded(make_sandbox: MakeSandbox) -> None:
-    """Lone surrogates do not get out, or are refused: output, values and errors can be written as UTF-8."""
+    """Lone surrogates are replaced or refused: output, values and errors can be encoded as UTF-8."""
     async with opened(make_sandbox) as repl:
         for code in ("s = '\\ud800x'\nprint(s)\ns", "raise ValueError('\\udfff')"):
             execution = await repl.run(code)
@@ -131,7 +131,7 @@ async def check_output_can_always_be_encoded(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_output_belongs_to_its_cell(make_sandbox: MakeSandbox) -> None:
-    """A cell's output is not that of the cell before, also when that one failed."""
+    """The output of a cell does not contain that of the previous one, even if that failed."""
     async with opened(make_sandbox) as repl:
         failed = await repl.fails("print('first', end='')\n1/0")
         expect_equal(failed.stdout, "first", "stdout before the error")
@@ -139,7 +139,7 @@ async def check_output_belongs_to_its_cell(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_long_output_keeps_head_and_tail(make_sandbox: MakeSandbox) -> None:
-    """Beyond `output_chars` the middle is dropped, and how much is said."""
+    """Beyond `output_chars` the middle is dropped, with a note of how much."""
     limits = replace(LIMITS, output_chars=KEPT_CHARS)
     async with opened(make_sandbox, limits=limits) as repl:
         execution = await repl.ok("print('BEGIN')\nfor i in range(20000):\n    print('line', i, 'é')\nprint('END')")
@@ -154,7 +154,7 @@ async def check_long_output_keeps_head_and_tail(make_sandbox: MakeSandbox) -> No
 
 
 async def check_one_huge_print_is_bounded(make_sandbox: MakeSandbox) -> None:
-    """A single text of megabytes without a line end is bounded too."""
+    """A single line of megabytes is bounded too."""
     limits = replace(LIMITS, output_chars=KEPT_CHARS)
     async with opened(make_sandbox, limits=limits) as repl:
         execution = await repl.ok("print('a' * 5_000_000 + 'z', end='')")
@@ -174,13 +174,13 @@ async def check_an_output_flood_ends_the_cell(make_sandbox: MakeSandbox) -> None
 
 
 async def check_output_up_to_the_flood_is_allowed(make_sandbox: MakeSandbox) -> None:
-    """Much output below the flood is an ordinary cell."""
+    """Output below the flood limit does not end the cell."""
     limits = replace(LIMITS, output_chars=KEPT_CHARS, output_flood_bytes=3_000_000)
     async with opened(make_sandbox, limits=limits) as repl:
         await repl.ok("for _ in range(2000):\n    print('x' * 1000)")
 
 
 async def check_nothing_waits_for_input(make_sandbox: MakeSandbox) -> None:
-    """`input()` fails at once; there is nobody to type."""
+    """`input()` fails immediately."""
     async with opened(make_sandbox) as repl:
         await repl.fails("input('name? ')")

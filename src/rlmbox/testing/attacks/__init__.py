@@ -1,8 +1,8 @@
-"""Attacks on sandboxes, and what runs them on any implementation of `Sandbox`.
+"""Attacks on sandboxes, and a runner for any implementation of `Sandbox`.
 
-`attacks.json` has the attacks as data; `run_attacks` runs them and judges each from the host's side, with canary
-files, variables and descriptors, listeners on loopback and unix sockets, and the host's memory, processes, mounts
-and files before and after.
+`attacks.json` defines the attacks; `run_attacks` runs them and judges each from the host's side, by canary files,
+variables and descriptors, listeners on loopback and unix sockets, and the host's memory, processes, mounts and files
+before and after.
 """
 
 from rlmbox.testing.attacks.catalogue import Attack, attacks

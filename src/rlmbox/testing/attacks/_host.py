@@ -1,4 +1,4 @@
-"""The view of the host's own kernel: processes, mounts and memory. Linux only; elsewhere there is nothing to read."""
+"""Processes, mounts and memory as seen by the host's kernel. Linux only; elsewhere nothing is read."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from rlmbox.sandboxes.kernel._seccomp import GATE_FD
 _SET_SUBREAPER, _GET_SUBREAPER = 36, 37
 
 CAN_WATCH = sys.platform == "linux" and Path("/proc/self/stat").exists()
-"""True where processes, mounts and memory can be watched."""
+"""True if processes, mounts and memory can be watched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process that descends from this one.
+    """A descendant of this process.
 
     Attributes:
-        pid: Its number.
-        command: Its command line, or its name where it has none.
+        pid: Its process id.
+        command: Its command line, or its name if that is empty.
     """
 
     pid: int
@@ -32,9 +32,9 @@ class Process:
 
 
 def descendants() -> list[Process]:
-    """List the living processes that descend from this one."""
+    """List the living descendants of this process."""
     parents: dict[int, int] = {}
-    for name in os.listdir("/proc") if CAN_WATCH else ():  # noqa: PTH208 - of all processes, several times an attack
+    for name in os.listdir("/proc") if CAN_WATCH else ():  # noqa: PTH208 - a large directory, read often
         if name.isdecimal():
             with suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
                 state, parent = file.read().rpartition(b")")[2].split()[:2]
@@ -63,13 +63,13 @@ def _command(pid: int) -> str:
         with suppress(OSError):
             text = Path(f"/proc/{pid}/{name}").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
             if text:
-                # Descriptor numbers differ from launch to launch.
+                # Descriptor numbers vary between launches.
                 return " ".join("N" if word.isdigit() else word for word in text.split())
     return "?"
 
 
 def surplus(before: Counter[str]) -> list[Process]:
-    """Return the processes that there are more of, by command, than before."""
+    """Return the processes in excess of an earlier count by command."""
     left, more = before.copy(), []
     for process in descendants():
         left[process.command] -= 1
@@ -79,13 +79,13 @@ def surplus(before: Counter[str]) -> list[Process]:
 
 
 def _waits_for_a_session(process: Process) -> bool:
-    """Return whether a process is a jail that was built ahead of time, which it may be at any moment, and not used."""
-    # Its gate is closed when its session begins, and no cell can have a descriptor of this number.
+    """Return whether a process is a jail that was started ahead and is not in use yet."""
+    # Its gate is closed when its session starts, and no cell can have a descriptor of this number.
     return "jail._fork_server" in process.command and Path(f"/proc/{process.pid}/fd/{GATE_FD}").is_socket()
 
 
 def memory_bytes() -> tuple[int, int]:
-    """Return this process's resident memory now and at its highest since `forget_peak`."""
+    """Return this process's current resident memory, and its peak since `forget_peak`."""
     found = {"VmRSS": 0, "VmHWM": 0}
     if CAN_WATCH:
         for line in Path("/proc/self/status").read_text().splitlines():
@@ -96,13 +96,13 @@ def memory_bytes() -> tuple[int, int]:
 
 
 def forget_peak() -> None:
-    """Have the kernel forget the highest memory of this process until now."""
+    """Reset the peak memory of this process."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def mounts() -> frozenset[str]:
-    """Return the mounts that this process sees, without those that come and go with a container engine's containers."""
+    """Return the mounts that this process sees, without those of a container engine, which come and go."""
     with suppress(OSError):
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
         return frozenset(line for line in lines if not _is_a_containers(line))
@@ -110,16 +110,16 @@ def mounts() -> frozenset[str]:
 
 
 def _is_a_containers(line: str) -> bool:
-    """Return whether a line of mountinfo is of a container; another user may start one at any time."""
+    """Return whether a line of mountinfo belongs to a container; another user may start one at any time."""
     place, _, rest = line.partition(" - ")
     return rest.split(" ", 1)[0] in ("overlay", "nsfs") or "/containers/" in place
 
 
 def become_subreaper(*, wanted: bool) -> bool:
-    """Have orphans of our descendants become our children, so that none is lost sight of; return how it was before.
+    """Make orphaned descendants children of this process, so that none is lost; return the previous setting.
 
     Args:
-        wanted: Whether that shall be so.
+        wanted: True to enable, False to disable.
     """
     if not CAN_WATCH:
         return False

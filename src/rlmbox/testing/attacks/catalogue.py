@@ -1,4 +1,4 @@
-"""The attacks as data: what each runs, what must have been proven before it may, and what must come of it."""
+"""The attacks as data: what each runs, what must be proven before, and the expected result."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from importlib.resources import files
 from types import MappingProxyType
 
 NEEDS = ("walls", "time", "memory", "output", "processes", "disk")
-"""Properties that may have to be proven of a sandbox before an attack runs there; each is the name of a probe."""
+"""Properties of a sandbox that may have to be proven before an attack runs; each is the name of a probe."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One attack.
+    """An attack.
 
     Attributes:
         id: Its name, such as `NETW-02-dns-exfil`.
-        group: What it belongs to, such as `network`.
-        expected: What must happen, in words.
-        description: What it does, where no code says it.
-        cells: Code that runs in the sandbox, one cell after the other. Words such as `@SECRET_FILE@` stand for
-            what only the run knows; a line of output that begins with `ESCAPE:` says that the attack succeeded, one
-            that begins with `WEAK:` that a wall which should be there is missing.
-        scenario: Name of the function that carries the attack out where that takes more than cells.
-        not_here: Why the attack cannot be tried on a sandbox; empty where it can.
-        needs: What must have been seen to hold in this sandbox before the attack runs; where there is anything, the
-            walls must hold too.
-        first_decides: Whether the later cells only look at what the first one did, so that there is no attack where
-            that one cannot be expressed.
-        ends: Outcomes that the last cell may have; empty where any will do.
-        cell_timeout_s: Seconds that each cell is given.
-        hides: Facts of the host that may not be told: `kernel`, `paths`.
-        calls_at_most: Most calls of host functions that reach the host; None where that does not matter.
-        see: Tests that attack the same place from another side.
+        group: Its group, such as `network`.
+        expected: A description of the expected result.
+        description: What it does, if no code shows it.
+        cells: Code to run in the sandbox, one cell after the other. Placeholders such as `@SECRET_FILE@` stand for what
+            only the run knows. An output line that begins with `ESCAPE:` means that the attack succeeded, and one that
+            begins with `WEAK:` that a barrier is missing.
+        scenario: Name of the function that carries out an attack which takes more than cells.
+        not_here: Why the attack cannot be tried on a sandbox; empty if it can.
+        needs: Properties that must have been proven of this sandbox before the attack runs; if there are any, its walls
+            must hold too.
+        first_decides: Whether the later cells only inspect the effects of the first, so that the attack is not
+            expressible if the first cell is not.
+        ends: Allowed outcomes of the last cell; empty for any.
+        cell_timeout_s: Time limit of each cell, in seconds.
+        hides: Facts of the host that must not be revealed: `kernel`, `paths`.
+        calls_at_most: Largest number of host calls that may reach the host; None for any.
+        see: Tests of the same barrier from another side.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Attack:
 
     @property
     def harmless(self) -> bool:
-        """Return whether it may run where nothing is proven, not even that there is a wall."""
+        """Return whether it may run where nothing is proven."""
         return not self.needs
 
 
@@ -64,7 +64,7 @@ def attacks() -> Mapping[str, Attack]:
     """Return the attacks by id, in their order.
 
     Raises:
-        ValueError: The data is wrong.
+        ValueError: The data is invalid.
     """
     text = files(__package__).joinpath("attacks.json").read_text("utf-8")
     found = [_attack(entry) for entry in json.loads(text)]

@@ -1,6 +1,6 @@
-"""The attacks on rlmbox's own sandboxes that are known to go wrong, and why.
+"""Known failures of attacks on rlmbox's own sandboxes, with the reasons.
 
-A gap that closes fails its test until it is taken out.
+A gap that is closed fails its test until it is removed from here.
 """
 
 from __future__ import annotations
@@ -28,4 +28,4 @@ KNOWN_GAPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
     }
 )
-"""Sandbox to attack to reason."""
+"""Reasons by sandbox and attack."""

@@ -1,7 +1,6 @@
 """Small, bounded cells that show whether a wall or a limit holds. An attack runs only after its probes.
 
-No probe can do harm where the limit is missing: each ends by itself soon after the point where it should have
-been stopped.
+No probe does harm if the limit is missing: each ends by itself soon after the point where it should be stopped.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _LOUD = replace(LIMITS, output_flood_bytes=2**20)
 _BRISK = replace(LIMITS, cell_timeout_s=0.2)
 
 _LOOP = "n = 0\nfor i in range(10**9):\n    try:\n        n += i\n    except BaseException:\n        pass"
-# Ends by itself after four times the memory.
+# Ends by itself at four times the memory limit.
 _GROW = "parts = []\nfor i in range(400):\n    parts.append('x' * 1_000_000 + str(i))"
 _PRINT = "for i in range(400):\n    print('x' * 10_000)"
 _RECURSE = "def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\nf(20_000)"
@@ -42,7 +41,7 @@ _REACH = (
 
 
 async def _walls(make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
-    """Read, list and write canaries of ours, connect to a listener of ours, look for our process."""
+    """Try to read, list and write our canaries, to connect to our listener, and to find our process."""
     before = await anyio.to_thread.run_sync(watch.snapshot)
     found: list[str] = []
     async with opened(make_sandbox) as room:
@@ -51,7 +50,7 @@ async def _walls(make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
         for code in _REACH:
             text = told(await room.run(watch.filled(code)))
             found += watch.told(text)
-            # An error repeats the path that the cell wrote, or a part of it.
+            # An error repeats the path that the cell used, or a part of it.
             if "secret.txt" in text and "@SECRET_FILE@" not in code:
                 found.append("a folder of the host can be listed")
             found += [line for line in text.splitlines() if line.startswith("ESCAPE:")]
@@ -62,7 +61,7 @@ async def _walls(make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
 async def _limited(
     name: str, make_sandbox: MakeSandbox, limits: CellLimits, codes: Sequence[str], ends: tuple[CellOutcome, ...]
 ) -> Probe:
-    """Run cells that go beyond a limit, up to the first that does not end as it should."""
+    """Run cells that exceed a limit, up to the first that does not end as expected."""
     async with opened(make_sandbox, limits) as room:
         for code in codes:
             execution = await room.run(code)
@@ -97,7 +96,7 @@ async def _processes(make_sandbox: MakeSandbox, _: HostWatch) -> Probe:
     if is_missing(execution):
         return Probe("processes", holds=True, detail="there is no way to make one")
     made = _number(execution, "made")
-    # Where the sandbox itself has ended, so has everything in it: bounded too, if roughly.
+    # If the sandbox itself has ended, so has everything in it: a bound as well, if a crude one.
     holds = (isinstance(made, int) and made < MOST_PROCESSES) or execution.outcome in ("error", "crashed", "memory")
     return Probe("processes", holds, f"{made} were made" if execution.error is None else execution.error.type)
 
@@ -130,17 +129,17 @@ PROBES: Mapping[str, Callable[[MakeSandbox, HostWatch], Awaitable[Probe]]] = Map
 )
 """The probes by name."""
 _BEHIND_WALLS = frozenset({"processes", "disk"})
-"""Those that are not tried where no wall was seen to hold."""
+"""Probes that are not run where the walls were not seen to hold."""
 
 
 async def probe(name: str, make_sandbox: MakeSandbox, watch: HostWatch, walls: Probe | None = None) -> Probe:
     """Probe a wall or a limit of a sandbox.
 
     Args:
-        name: One of `PROBES`.
-        make_sandbox: Makes a sandbox that has not been started.
+        name: A key of `PROBES`.
+        make_sandbox: Creates a sandbox without starting it.
         watch: An open watch.
-        walls: The result of probing its walls, where that was done; else what needs it does it.
+        walls: The result of probing the walls, if that was done; otherwise it is done when needed.
 
     Raises:
         SandboxUnavailable: The sandbox cannot run here.

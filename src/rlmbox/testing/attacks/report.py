@@ -11,12 +11,12 @@ from typing import Literal
 Verdict = Literal["contained", "not expressible", "not applicable", "refused", "failed", "escaped"]
 """The verdict on an attack.
 
-- `contained`: it ran, did no harm on the host, and ended as it should.
-- `not expressible`: what it is made of does not exist in this sandbox's language; nothing happened on the host.
+- `contained`: it ran, did no harm on the host, and ended as expected.
+- `not expressible`: the sandbox's language lacks what it needs; nothing happened on the host.
 - `not applicable`: it is not aimed at a sandbox, or at something that does not exist yet.
-- `refused`: it was not run, because a limit or a wall that would have to stop it was not seen to hold.
-- `failed`: no harm was seen, but it did not end as it should.
-- `escaped`: the host's side shows that it got through.
+- `refused`: it was not run, because a limit or wall that has to stop it was not seen to hold.
+- `failed`: no harm was seen, but it did not end as expected.
+- `escaped`: it succeeded, as seen on the host's side.
 """
 
 BAD: frozenset[Verdict] = frozenset({"refused", "failed", "escaped"})
@@ -25,14 +25,14 @@ BAD: frozenset[Verdict] = frozenset({"refused", "failed", "escaped"})
 
 @dataclass(frozen=True, slots=True)
 class AttackResult:
-    """The result of one attack.
+    """The result of an attack.
 
     Attributes:
-        id: The attack's name.
-        group: The attack's group.
-        verdict: Its result.
-        detail: Why, in one line.
-        duration_s: Wall time.
+        id: Name of the attack.
+        group: Group of the attack.
+        verdict: The verdict.
+        detail: The reason, in one line.
+        duration_s: Wall time in seconds.
     """
 
     id: str
@@ -44,7 +44,7 @@ class AttackResult:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The result of a probe: a wall or a limit was seen to hold, or not.
+    """The result of a probe of a wall or a limit.
 
     Attributes:
         name: `walls`, or the limit: `time`, `memory`, `output`, `recursion`, `processes`, `disk`.
@@ -59,14 +59,14 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class AttackReport:
-    """The result of a run of attacks on one sandbox.
+    """The result of running attacks on a sandbox.
 
     Attributes:
-        sandbox: The sandbox's name.
-        results: One for each attack, in order.
+        sandbox: Name of the sandbox.
+        results: A result per attack, in order.
         probes: What was proven of the sandbox before the attacks ran.
-        gaps: Known gaps that are still there: attack to declared reason.
-        failed: Attacks that went wrong, and declared gaps that are none, each with what is wrong.
+        gaps: Known gaps that are still open, by attack, with the declared reason.
+        failed: Undeclared failures, and declared gaps that are closed, by attack, with the problem.
         unwatched: What could not be watched on this machine.
     """
 
@@ -79,12 +79,12 @@ class AttackReport:
 
     @property
     def ok(self) -> bool:
-        """Return whether every attack ended well or is a known gap."""
+        """True if every attack ended well or is a known gap."""
         return not self.failed
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number of attacks of each verdict."""
+        """Number of attacks by verdict."""
         return dict(Counter(result.verdict for result in self.results))
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ class AttackReport:
 
 
 def judged(result: AttackResult, known_gaps: Mapping[str, str]) -> str | None:
-    """Return what is wrong with a result, in the light of the known gaps; None where nothing is."""
+    """Return what is wrong with a result, given the known gaps; None if nothing is."""
     gap = known_gaps.get(result.id)
     if gap is None:
         return f"{result.verdict}: {result.detail}" if result.verdict in BAD else None

@@ -1,4 +1,4 @@
-"""Runs the attacks on a sandbox and checks their effects on the host."""
+"""Runs attacks on a sandbox and checks their effects on the host."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _MOST_SESSIONS = 6
 
 @dataclass(slots=True)
 class _Others:
-    """The sessions beside the one that is attacked.
+    """The sessions besides the one that is attacked.
 
     Attributes:
-        bystander: One that is open all the while.
-        fresh: One that was opened after the last attack and seen to be as new: the next attack is given it.
-        before: The host before `fresh` was opened; None where there is none.
+        bystander: A session that is open throughout.
+        fresh: A session that was opened and checked after the last attack, for use by the next one.
+        before: State of the host before `fresh` was opened; None without it.
         closing: Closes `fresh`.
     """
 
@@ -59,7 +59,7 @@ class _Others:
 
     @asynccontextmanager
     async def room_for(self, stage: Stage) -> AsyncIterator[Room]:
-        """Give an attack the fresh session, or open one for it."""
+        """Yield the fresh session for an attack, or open one."""
         if self.fresh is None:
             async with stage.room() as room:
                 yield room
@@ -78,26 +78,26 @@ async def run_attacks(
     watch: HostWatch | None = None,
     proven: dict[str, Probe] | None = None,
 ) -> AttackReport:
-    """Run the attacks on a sandbox, each in a session of its own, and judge them from the host's side.
+    """Run attacks on a sandbox, each in its own session, and judge them from the host's side.
 
-    An attack that could exhaust or damage the host is run only after the walls and the limits that must stop it
-    were seen to hold in this very sandbox; otherwise it is refused. All of them take a minute or two.
+    An attack that could exhaust or damage the host runs only after the walls and limits that have to stop it were seen
+    to hold in this very sandbox; otherwise it is refused. All attacks together take a minute or two.
 
     Args:
-        make_sandbox: Makes a sandbox that has not been started.
-        only: Names of the attacks to run; None runs all.
-        known_gaps: Attacks that are known to go wrong, each with the reason. One that ends well all the same is
-            an error too, so that such a list stays true.
-        watch: An open watch to use; None opens one. Processes that a backend keeps from before it was opened do not
-            have its canaries in their environment.
-        proven: What an earlier run found of the same sandbox's walls and limits, by name; what this one finds is
-            added.
+        make_sandbox: Creates a sandbox without starting it.
+        only: Names of the attacks to run; None for all.
+        known_gaps: Attacks that are known to fail, each with the reason. One that does not fail is an error too, so
+        that
+            the list stays accurate.
+        watch: An open watch to use; None to open one. Processes that a backend started before it was opened do not have
+            its canaries in their environment.
+        proven: Results of earlier probes of the same sandbox, by name; new ones are added.
 
     Returns:
-        The result of each; use `assert report.ok, report` in a test.
+        The results; in a test, use `assert report.ok, report`.
 
     Raises:
-        ValueError: `only` or `known_gaps` names an attack that there is not.
+        ValueError: `only` or `known_gaps` names an unknown attack.
         SandboxUnavailable: The sandbox cannot run here.
     """
     chosen = attacks() if only is None else {name: attack for name, attack in attacks().items() if name in only}
@@ -139,7 +139,7 @@ async def _run(
 async def _prove(
     needed: Collection[str], make_sandbox: MakeSandbox, watch: HostWatch, probes: dict[str, Probe]
 ) -> None:
-    """Probe what the attacks need. Without walls nothing else is tried, since nothing would make it safe to."""
+    """Probe what the attacks need. Without walls nothing else is probed, since it would not be safe."""
     for need in NEEDS if needed else ():
         if need != "walls" and not probes["walls"].holds:
             probes[need] = Probe(need, holds=False, detail="not tried without walls")
@@ -148,7 +148,7 @@ async def _prove(
 
 
 async def _fill_pool(make_sandbox: MakeSandbox, watch: HostWatch) -> None:
-    """Open and close as many sessions as any attack has at once, so that workers kept for later are there."""
+    """Open and close as many sessions as any attack needs at once, so that pools of workers are filled."""
     async with AsyncExitStack() as stack:
         for _ in range(_MOST_SESSIONS):
             await stack.enter_async_context(opened(make_sandbox))
@@ -156,14 +156,14 @@ async def _fill_pool(make_sandbox: MakeSandbox, watch: HostWatch) -> None:
 
 
 def _missing(attack: Attack, probes: Mapping[str, Probe]) -> list[Probe]:
-    """Return what an attack needs and was not seen to hold."""
-    # An attack that needs any limit is exhausting, and such a one never runs where there are no walls.
+    """Return the probes of an attack's needs that do not hold."""
+    # An attack that needs any limit exhausts a resource, and such attacks never run without walls.
     needs = ["walls", *sorted(attack.needs - {"walls"})] if attack.needs else []
     return [probes[need] for need in needs if not probes[need].holds]
 
 
 def _can_be_ready(attack: Attack, probes: Mapping[str, Probe]) -> bool:
-    """Return whether the session of an attack can be opened ahead: it runs cells, and a first one has time enough."""
+    """Return whether the session of an attack can be opened ahead: it runs cells, and the first has time enough."""
     of_cells = bool(attack.cells) and not attack.scenario
     return of_cells and attack.cell_timeout_s >= LIMITS.cell_timeout_s and not _missing(attack, probes)
 
@@ -184,7 +184,7 @@ async def _result(stage: Stage, probes: Mapping[str, Probe], others: _Others, ah
 
 
 async def _attacked(stage: Stage, others: _Others, ahead: Attack | None) -> _Found:
-    """Run an attack, then look at the host, at another session and at a fresh one."""
+    """Run an attack, then check the host, another session and a fresh one."""
     before = others.before
     if before is None:
         before = await anyio.to_thread.run_sync(stage.watch.snapshot)
@@ -201,7 +201,7 @@ async def _attacked(stage: Stage, others: _Others, ahead: Attack | None) -> _Fou
 
 
 async def _tried(stage: Stage, others: _Others) -> _Found:
-    """Run an attack; return what can be said of it from inside its own session."""
+    """Run an attack; return the verdict as far as its own session shows it."""
     try:
         if stage.attack.scenario:
             return "contained", await _scenario(stage)
@@ -212,7 +212,7 @@ async def _tried(stage: Stage, others: _Others) -> _Found:
         return "not expressible", str(reason)
     except Escaped as error:
         return "escaped", str(error)
-    except Exception as error:  # noqa: BLE001 - whatever a sandbox raises is a finding; the other attacks go on
+    except Exception as error:  # noqa: BLE001 - any exception of a sandbox is a finding; the other attacks go on
         return "failed", str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
 
 
@@ -223,7 +223,7 @@ async def _scenario(stage: Stage) -> str:
 
 
 async def _cells(stage: Stage, others: _Others) -> _Found:
-    """Run an attack's cells, one after the other."""
+    """Run the cells of an attack in order."""
     attack, done = stage.attack, list[Execution]()
     async with others.room_for(stage) as room:
         try:
@@ -246,11 +246,11 @@ async def _cells(stage: Stage, others: _Others) -> _Found:
 
 
 def _check_told(stage: Stage, execution: Execution) -> None:
-    """Look at all that a cell told the host.
+    """Check everything that a cell reported to the host.
 
     Raises:
-        Escaped: It has a secret, or says that the attack got through.
-        Broken: It has something that should not be told, or a wall is missing.
+        Escaped: It contains a secret, or says that the attack succeeded.
+        Broken: It contains something that must not be revealed, or reports a missing barrier.
     """
     text = told(execution)
     printed = execution.stdout.splitlines() + execution.stderr.splitlines()
@@ -269,15 +269,15 @@ def _ending(execution: Execution) -> str:
 
 
 async def _check_others(stage: Stage, others: _Others, ahead: Attack | None) -> None:
-    """Check the session that was open all the while, and a fresh one, which is kept for the attack that comes next.
+    """Check the bystander session and a fresh one, which is kept for the next attack.
 
     Args:
-        stage: That of the attack before.
-        others: Has the one session, and is given the other.
-        ahead: The next attack, where its session can be opened ahead.
+        stage: The stage of the last attack.
+        others: Holds both sessions.
+        ahead: The next attack, if its session can be opened ahead.
 
     Raises:
-        Broken: The attack reached one of them.
+        Broken: The attack affected one of them.
     """
     if (await others.bystander.run("kept")).value != "a bystander":
         raise Broken("a session that was open all the while lost its variables")

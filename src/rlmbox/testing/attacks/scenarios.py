@@ -1,4 +1,4 @@
-"""Attacks on a sandbox that take more than cells: several sessions, or a look at what happens between cells."""
+"""Attacks on a sandbox that take more than cells: several sessions, or observations between cells."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ threading.Thread(target=w, daemon=False).start()
 time.sleep(0.2)
 """
 
-# Each line plants the mark in one place; a place that is not there is passed over.
+# Each line plants the mark in one place; places that do not exist are skipped.
 _PLANT = """
 import os
 for place in ('.', '/tmp', '/dev/shm', '/var/tmp', '/run', '/'):
@@ -80,7 +80,7 @@ except Exception:
 
 
 async def thread_outlives_its_cell(stage: Stage) -> str:
-    """A thread goes on after its cell and calls the host: no call arrives between two cells."""
+    """A thread outlives its cell and calls the host: no call arrives between two cells."""
     async with stage.room() as room:
         first = await room.run(_CALLING_THREAD)
         if is_missing(first):
@@ -88,7 +88,7 @@ async def thread_outlives_its_cell(stage: Stage) -> str:
         during = len(room.calls)
         await anyio.sleep(0.5)
         late = len(room.calls) - during
-        if late > 1:  # one may have been under way when the cell ended
+        if late > 1:  # one may have been in progress when the cell ended
             raise Escaped(f"{late} host calls arrived while no cell ran")
         try:
             after = await room.run("'another turn'")
@@ -98,7 +98,7 @@ async def thread_outlives_its_cell(stage: Stage) -> str:
 
 
 async def sessions_share_nothing(stage: Stage) -> str:
-    """A session does not find what another plants in files, environment, modules, shared memory, keyrings, its code."""
+    """A session cannot read marks left by another in files, environment, modules, shared memory, keyrings or code."""
     mark = secrets.token_hex(12)
     async with stage.room() as first:
         planted = await first.run(_PLANT.replace("@MARK@", mark))
@@ -116,4 +116,4 @@ async def sessions_share_nothing(stage: Stage) -> str:
 SCENARIOS: Mapping[str, Callable[[Stage], Awaitable[str]]] = MappingProxyType(
     {play.__name__: play for play in (thread_outlives_its_cell, sessions_share_nothing)}
 )
-"""The scenarios by name; each gives in one line what was seen, or raises `Escaped`, `Broken` or `NotExpressible`."""
+"""The scenarios by name; each returns a line about what was seen, or raises `Escaped`, `Broken` or `NotExpressible`."""

@@ -1,4 +1,4 @@
-"""The stage of an attack: a session in a sandbox, with host functions that count who calls them."""
+"""The stage of an attack: a session in a sandbox, with host functions that count their calls."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 """Makes a sandbox that has not been started."""
 
 GRACE_S = 1.0
-"""Seconds after its limit at which a cell is killed that an interrupt did not end."""
+"""Time after its limit at which a cell that ignores the interrupt is killed, in seconds."""
 
 SLACK_S = 5.0
-"""Seconds more than its limit and the grace that a cell may take on a busy machine."""
+"""Additional time that a cell may take on a busy machine, in seconds."""
 
 CLOSE_S = 3.0 + SLACK_S
-"""Seconds that closing may take."""
+"""Time limit of closing a session, in seconds."""
 
 LIMITS = CellLimits(cell_timeout_s=3.0, memory_bytes=128 * 2**20, output_flood_bytes=16 * 2**20, host_calls=10_000)
 """Limits of an attack's cells."""
@@ -48,19 +48,19 @@ MISSING = frozenset(
         "ForbiddenSyntax",
     }
 )
-"""Errors that say that something does not exist in a sandbox's language."""
+"""Exceptions that mean that the sandbox's language lacks something."""
 
 
 class Broken(AssertionError):
-    """Something did not end as it should."""
+    """Something did not end as expected."""
 
 
 class Escaped(AssertionError):
-    """An attack got through."""
+    """An attack succeeded."""
 
 
 class NotExpressible(Exception):
-    """A part of an attack does not exist in this sandbox's language."""
+    """The sandbox's language lacks a part of an attack."""
 
 
 @dataclass(slots=True)
@@ -78,11 +78,11 @@ class Room:
     calls: list[str]
 
     async def run(self, code: str) -> Execution:
-        """Run a cell, and check that control comes back in time.
+        """Run a cell, and check that it ends in time.
 
         Raises:
-            Broken: It did not, or what came back is not fit to be stored.
-            SandboxError: The sandbox cannot go on.
+            Broken: It did not, or its result cannot be stored.
+            SandboxError: The sandbox cannot continue.
         """
         allowed_s = self.limits.cell_timeout_s + GRACE_S + SLACK_S
         began = time.monotonic()
@@ -100,11 +100,11 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The means of a scenario.
+    """What a scenario has to work with.
 
     Attributes:
         attack: The attack.
-        make_sandbox: Makes a sandbox that has not been started.
+        make_sandbox: Creates a sandbox without starting it.
         watch: The host's side.
     """
 
@@ -159,25 +159,25 @@ async def opened(make_sandbox: MakeSandbox, limits: CellLimits = LIMITS) -> Asyn
 
 
 def told(execution: Execution) -> str:
-    """Return everything that a cell told the host, as text."""
+    """Return everything that a cell reported to the host, as text."""
     error: Any = execution.error
     said = (error.type, error.message, error.traceback) if error else ()
     return "\n".join([execution.stdout, execution.stderr, repr(execution.value), execution.value_repr or "", *said])
 
 
 def is_missing(execution: Execution) -> bool:
-    """Return whether a cell failed because something does not exist in the sandbox's language."""
+    """Return whether a cell failed because the sandbox's language lacks something."""
     return execution.outcome == "error" and execution.error is not None and execution.error.type in MISSING
 
 
 async def still_works(room: Room) -> str:
-    """Check that a session goes on after an attack, or have ended with a typed error; return which.
+    """Check that a session continues after an attack, or has ended with a typed error; return which.
 
     Raises:
-        Broken: Neither; or a cell that needs next to nothing is said to have reached a limit, over and over.
+        Broken: Neither is the case, or a trivial cell repeatedly reaches a limit.
     """
     execution = Execution()
-    for _ in range(3):  # the first cells after a loss may be the ones that find out
+    for _ in range(3):  # the first cells after a loss may be the ones that detect it
         try:
             execution = await room.run("40 + 2")
         except SandboxError as error:
@@ -189,5 +189,5 @@ async def still_works(room: Room) -> str:
     else:
         raise Broken(f"no cell runs any more: 40 + 2 ends with {execution.outcome}, again and again")
     spoilt = execution.error.type if execution.error else repr(execution.value)
-    # What a cell does to its own session is its own affair, as long as the host is told in an orderly way.
+    # A cell may do anything to its own session, as long as the host gets an orderly result.
     return f"the session is spoilt ({spoilt[:60]})"

@@ -1,6 +1,6 @@
-"""The host's side of an attack: what must not be told, touched, reached or left behind.
+"""The host's side of an attack: what must not be revealed, changed, reached or left behind.
 
-Nothing here believes the cell. Each canary is a secret that exists on the host only; each listener counts who came.
+The cell is never trusted. Each canary is a secret that exists on the host only; each listener detects connections.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Self
 from rlmbox.testing.attacks import _host
 
 HOST_MEMORY_BYTES = 48 * 2**20
-"""Most that an attack may add to this process's resident memory at any moment."""
+"""Most that an attack may add to this process's resident memory at any time."""
 
 _SETTLE_S, _SETTLED, _SETTLE_TIMEOUT_S = 0.02, 3, 2.0
 _VARIABLE = "RLMBOX_ATTACK_CANARY"
@@ -35,13 +35,13 @@ _KERNEL = ("/etc/machine-id", "/sys/class/dmi/id/product_uuid", "/proc/cmdline")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The host before an attack.
+    """The state of the host before an attack.
 
     Attributes:
-        files: What is in the watched folder: path to hash of the contents.
-        strewn: Files of names that attacks write, where a cell might have put them on the host.
-        mounts: What is mounted.
-        processes: Our descendants, by command.
+        files: Content hash of each path in the watched folder.
+        strewn: Files with names that attacks use, in places where a cell might have put them on the host.
+        mounts: The mounts.
+        processes: Number of our descendants by command.
         memory_bytes: Our resident memory.
     """
 
@@ -55,16 +55,16 @@ class Snapshot:
 class HostWatch:
     """Canaries and listeners on the host; a context manager.
 
-    A file, a variable of the environment and an inheritable descriptor each hold a secret; TCP and UDP on loopback
-    and unix sockets, one with a path and one abstract, wait for someone to come. While it is open, orphaned
-    descendants become children of this process, so that none can slip away (Linux).
+    A file, an environment variable and an inheritable descriptor each hold a secret; TCP and UDP sockets on loopback
+    and two unix sockets, one with a path and one abstract, wait for connections. While it is open, orphaned descendants
+    become children of this process, so that none escapes notice (Linux).
 
     Args:
-        leave_s: Seconds that processes are given to be gone after an attack.
+        leave_s: Time for processes to end after an attack, in seconds.
 
     Attributes:
         unwatched: What cannot be watched on this machine.
-        warmed: Names of the sandboxes whose pools, if they have some, have been filled.
+        warmed: Names of the sandboxes whose pools, if any, have been filled.
     """
 
     def __init__(self, *, leave_s: float = 5.0) -> None:
@@ -77,7 +77,7 @@ class HostWatch:
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="rlmbox-attack-"))
-        self._folder.chmod(0o755)  # what keeps a cell out must be the wall, not a permission
+        self._folder.chmod(0o755)  # the sandbox must keep a cell out, not a permission
         self.write_dir.mkdir(mode=0o777)
         self.write_dir.chmod(0o777)
         self.secret_file.write_text(self._secrets["file"])
@@ -103,16 +103,16 @@ class HostWatch:
 
     @property
     def secret_file(self) -> Path:
-        """The file with a secret, which everyone may read."""
+        """The world-readable file with a secret."""
         return self._folder / "secret.txt"
 
     @property
     def write_dir(self) -> Path:
-        """The folder that everyone may write to."""
+        """The world-writable folder."""
         return self._folder / "writable"
 
     def filled(self, code: str) -> str:
-        """Put what only this run knows into a cell's code."""
+        """Replace the placeholders in a cell's code."""
         words = {
             "@SECRET_FILE@": str(self.secret_file),
             "@WRITE_DIR@": str(self.write_dir),
@@ -127,17 +127,17 @@ class HostWatch:
         return code
 
     def expect_pool(self) -> None:
-        """Note what pools keep while no session is open: an attack can shrink one, and the next refill it."""
+        """Record the processes of pools while no session is open, since an attack may shrink a pool."""
         self._pooled |= _settled_processes()
 
     def snapshot(self) -> Snapshot:
-        """Note how the host is now."""
+        """Record the state of the host."""
         _host.forget_peak()
         processes = _settled_processes() | self._pooled
         return Snapshot(self._files(), self._strewn(), _host.mounts(), processes, _host.memory_bytes()[0])
 
     def changes(self, before: Snapshot) -> list[str]:
-        """Return what of the host is not as it was before an attack; wait a moment for dying processes to be gone."""
+        """Return the changes of the host since before an attack, after waiting for dying processes to end."""
         found = [f"{name} on the host was reached" for name, listener in self._listeners.items() if _came(listener)]
         if self._files() != before.files:
             found.append("files on the host were changed")
@@ -154,14 +154,14 @@ class HostWatch:
         return found
 
     def told(self, text: str) -> list[str]:
-        """Return which of the secrets a text holds."""
+        """Return which of the secrets a text contains."""
         return [f"the secret of the host's {name} was told" for name, value in self._secrets.items() if value in text]
 
     def host_facts(self, kinds: Iterable[str]) -> dict[str, str]:
-        """Return facts of this host that a text may not hold.
+        """Return facts of this host that a text must not contain.
 
         Args:
-            kinds: `kernel` for what tells this machine from others, `paths` for where things are on it.
+            kinds: `kernel` for what identifies this machine, `paths` for locations on it.
         """
         facts: dict[str, str] = {}
         if "kernel" in kinds:
@@ -179,7 +179,7 @@ class HostWatch:
 
     @staticmethod
     def _inheritable(secret: str) -> int:
-        """Open a file with a secret that a careless launch would hand on to the worker."""
+        """Open a file with a secret that a careless launch would pass on to the worker."""
         with tempfile.TemporaryFile() as file:
             file.write(secret.encode())
             file.flush()
@@ -209,7 +209,7 @@ class HostWatch:
         return {str(path): _content(path) for path in sorted(self._folder.rglob("*"))}
 
     def _mend(self, before: Snapshot) -> None:
-        """Put the watched folder in order for the next attack."""
+        """Restore the watched folder for the next attack."""
         for path in self.write_dir.iterdir():
             if str(path) not in before.files:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -229,7 +229,7 @@ class HostWatch:
 
 
 def _settled_processes() -> Counter[str]:
-    """List our descendants, by command, once they stay the same: a pool may be replacing a worker that was taken."""
+    """Count our descendants by command once they are stable: a pool may be replacing a worker."""
     before = Counter[str]()
     same, deadline = 0, time.monotonic() + _SETTLE_TIMEOUT_S
     while True:
@@ -242,14 +242,14 @@ def _settled_processes() -> Counter[str]:
 
 
 def _content(path: Path) -> str:
-    """Return a hash of a file's contents; a link, which an attack may have planted, is not followed."""
+    """Return a hash of a file's content; a symbolic link, which an attack may have planted, is not followed."""
     if path.is_symlink():
         return f"link to {path.readlink()}"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "special"
 
 
 def _came(listener: socket.socket) -> bool:
-    """Return whether someone reached a listener, and send them away."""
+    """Return whether a listener was reached, closing the connections."""
     came = False
     while True:
         try:
