@@ -87,8 +87,7 @@ async def run_attacks(
         make_sandbox: Creates a sandbox without starting it.
         only: Names of the attacks to run; None for all.
         known_gaps: Attacks that are known to fail, each with the reason. One that does not fail is an error too, so
-        that
-            the list stays accurate.
+            that the list stays accurate.
         watch: An open watch to use; None to open one. Processes that a backend started before it was opened do not have
             its canaries in their environment.
         proven: Results of earlier probes of the same sandbox, by name; new ones are added.

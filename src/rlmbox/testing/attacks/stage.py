@@ -100,7 +100,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a scenario has to work with.
+    """The means of a scenario.
 
     Attributes:
         attack: The attack.
