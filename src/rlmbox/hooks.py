@@ -107,9 +107,14 @@ class HookReader:
 
     Args:
         hook: The hook, sync or async.
+
+    Raises:
+        ConfigError: It cannot be called.
     """
 
     def __init__(self, hook: Callable[[Any], Any]) -> None:
+        if not callable(hook):
+            raise ConfigError(f"a hook is a function of an event, not {type(hook).__name__}")
         self._hook = hook
         self._waiting: deque[Awaitable[Any]] = deque()
         self._task: asyncio.Task[None] | None = None

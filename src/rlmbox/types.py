@@ -128,7 +128,8 @@ class Execution:
         duration_s: Wall time from request to result.
         namespace: `kept` if the variables are intact, `rebuilt` if they were restored by running the earlier cells
             again, `lost` if they are gone.
-        reads_clock: True if the cell refers to something that reads a clock, so that its results may not be repeatable.
+        reads_clock: True if the cell refers to something that reads a clock or the system's randomness, so that its
+            results may not be repeatable.
         restored: Names of the REPL, such as `context`, that the cell had overwritten and that were restored.
     """
 

@@ -460,6 +460,10 @@ async def test_an_input_with_a_name_that_is_taken_or_none_is_refused(name: str) 
     [
         (["import time\ntime.time()"], [True]),
         (["import time"], [False]),
+        (["import time\ntime.strftime('%Y')", "from time import strftime as s", "s('%Y')"], [True, True, True]),
+        (["import datetime\ndatetime.date(2026, 1, 1).strftime('%Y')"], [False]),
+        (["import uuid\nuuid.uuid4()", "import os\nos.urandom(2)", "from secrets import token_hex as t"], [True] * 3),
+        (["import random\nrandom.random()", "random.SystemRandom().random()"], [False, True]),
         (["from time import perf_counter as pc", "pc()"], [True, True]),
         (["from datetime import datetime\ndatetime.now()"], [True]),
         (["import datetime\nd = datetime.datetime(2026, 1, 1)\nd.time()"], [False]),

@@ -17,6 +17,16 @@ DEFAULT_TOOL_TIMEOUT_S = 30.0
 """Default timeout in seconds for a call of a user's tool."""
 
 _LEAST = {"max_turns": 1, "max_depth": 0, "max_subcalls": 0, "max_output_tokens": 1, "concurrency": 1}
+_LEAST_OF_CELL = {
+    "memory_bytes": 1,
+    "recursion_depth": 1,
+    "output_chars": 0,
+    "output_flood_bytes": 1,
+    "code_bytes": 1,
+    "host_calls": 0,
+    "inline_limit_chars": 0,
+}
+_CAN_BE_NONE = ("max_tokens", "max_seconds")
 _POSITIVE = ("max_tokens", "max_seconds", "subcall_timeout_s", "tool_timeout_s", "observation_chars")
 
 
@@ -69,13 +79,16 @@ class Limits:
         if self.cost_limit_usd is not None and self.cost_limit_usd is not DEFAULT_COST_LIMIT_USD:
             object.__setattr__(self, "cost_limit_usd", dollars(self.cost_limit_usd, "cost_limit_usd"))
         for name, smallest in _LEAST.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
-                raise ConfigError(f"{name} must be a whole number of at least {smallest}, not {value!r}")
+            check_count(name, getattr(self, name), smallest)
         for name in _POSITIVE:
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and value > 0 and math.isfinite(value)):
-                raise ConfigError(f"{name} must be a number above 0, not {value!r}")
+            if value is not None or name not in _CAN_BE_NONE:
+                check_positive(name, value)
+        if not isinstance(self.cell, CellLimits):
+            raise ConfigError(f"cell is a CellLimits, such as CellLimits(cell_timeout_s=10), not {self.cell!r}")
+        check_positive("cell_timeout_s", self.cell.cell_timeout_s)
+        for name, smallest in _LEAST_OF_CELL.items():
+            check_count(name, getattr(self.cell, name), smallest)
 
     def narrowed(self, other: Limits) -> Limits:
         """Return these limits, narrowed by those that `other` sets.
@@ -85,7 +98,12 @@ class Limits:
 
         Args:
             other: The limits to apply in addition.
+
+        Raises:
+            ConfigError: They are no `Limits`.
         """
+        if not isinstance(other, Limits):
+            raise ConfigError(f"limits is a Limits, such as Limits(max_turns=10), not {type(other).__name__}")
         found: dict[str, Any] = {}
         for name in (*_LEAST, *_POSITIVE):
             mine, theirs = getattr(self, name), getattr(other, name)
@@ -118,6 +136,40 @@ class Limits:
 
 
 _DEFAULTS = {each.name: each.default for each in fields(Limits)}
+
+
+def is_number(value: object) -> bool:
+    """Return True for a finite number, which True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def check_count(name: str, value: object, smallest: int) -> None:
+    """Check that a value is a whole number of at least `smallest`.
+
+    Args:
+        name: The name to use in the error message.
+        value: The value.
+        smallest: Least value that it may have.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
+        raise ConfigError(f"{name} must be a whole number of at least {smallest:,}, not {value!r}")
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Check that a value is a number above 0.
+
+    Args:
+        name: The name to use in the error message.
+        value: The value.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not (is_number(value) and value > 0):
+        raise ConfigError(f"{name} must be a number above 0, not {value!r}")
 
 
 def dollars(value: object, name: str) -> Decimal:

@@ -17,7 +17,7 @@ import anyio
 from anyio import to_thread
 
 from rlmbox.budget.budget import Budget
-from rlmbox.budget.limits import Limits
+from rlmbox.budget.limits import Limits, check_count
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, ModelError, RLMError
 from rlmbox.evaluation.graders import OWN, Grader, Score, grader_of, judge_prompt, judged
@@ -87,8 +87,7 @@ class Plan:
                 raise ConfigError(f"two arms are called {name!r}; name one with --arm NAME=…")
         counts: dict[str, Any] = {"repeats": self.repeats, "concurrency": self.concurrency}
         for what, number in counts.items():
-            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                raise ConfigError(f"{what} must be a whole number of at least 1, not {number!r}")
+            check_count(what, number, 1)
         for question in self.questions:
             if not (question.text or question.context or self.context):
                 raise ConfigError(f"question {question.id} has no text; give it a context, or give one with --context")

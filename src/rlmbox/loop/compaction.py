@@ -120,7 +120,7 @@ def compaction_from(given: str | Compaction) -> Compaction:
     """
     if callable(given):
         return given
-    if given not in COMPACTIONS:
+    if str(given) not in COMPACTIONS:
         raise ConfigError(f"there is no compaction {given!r}; there are {', '.join(COMPACTIONS)}")
     return COMPACTIONS[given]
 

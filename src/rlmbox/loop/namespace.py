@@ -8,7 +8,7 @@ import anyio
 
 from rlmbox import events
 from rlmbox.context import Context
-from rlmbox.errors import RLMError, SandboxCrashed, SandboxUnavailable
+from rlmbox.errors import ConfigError, RLMError, SandboxCrashed, SandboxUnavailable
 from rlmbox.loop.bindings import binds
 from rlmbox.loop.bridge import Bridge
 from rlmbox.loop.inputs import described
@@ -59,6 +59,8 @@ class SessionNamespace:
         self._ran: list[tuple[Cell, str]] = []
         self._engine_cells = 0
         self.sandbox = recorder.scope.run.new_sandbox()
+        if not hasattr(self.sandbox, "close"):
+            raise ConfigError(f"sandbox is a function that makes a sandbox, not {type(self.sandbox).__name__}")
         self.host: Host = {}
         self.is_started = False
         self.is_cut = False

@@ -38,7 +38,7 @@ def new_run_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
-def checked_run_id(run_id: str) -> str:
+def checked_run_id(run_id: object) -> str:
     """Check that a run's name is valid, and return it.
 
     Args:
@@ -47,7 +47,7 @@ def checked_run_id(run_id: str) -> str:
     Raises:
         ConfigError: It is not valid.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
+    if not isinstance(run_id, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
         raise ConfigError(f"a run's name has letters, digits, '.', '_' and '-', at most 100 of them, not {run_id!r}")
     return run_id
 

@@ -169,7 +169,7 @@ class AnswerType:
 
         try:
             return TypeAdapter(checkable(self.returns))
-        except NameError as error:
+        except (NameError, SyntaxError, IndexError) as error:  # the last two of a text that names no type
             raise ConfigError(f"answers cannot be checked against {self.returns!r}: {error}") from None
 
     @cached_property

@@ -30,8 +30,8 @@ class Pace:
     def __post_init__(self) -> None:
         for name in ("max_concurrency", "requests_per_minute", "tokens_per_minute"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be a number of at least 1, not {value}")
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
 UNPACED = Pace()

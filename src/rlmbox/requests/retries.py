@@ -12,8 +12,9 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from rlmbox.budget.limits import check_count, check_positive, is_number
 from rlmbox.errors import ConfigError
 
 _MOST_SAVED = 100.0  # retries that a long time without any can save up
@@ -60,12 +61,14 @@ class RetryPolicy:
     attempt_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
-        waits = (self.base_delay_s, self.max_delay_s, self.max_retry_after_s, self.open_s)
-        counts = (self.extra_share, self.spare, self.failures_to_open)
-        if self.attempts < 1 or min(*waits, *counts) < 0:
-            raise ConfigError("retries need at least 1 attempt, and waits and counts of 0 or more")
-        if self.attempt_timeout_s is not None and self.attempt_timeout_s <= 0:
-            raise ConfigError(f"attempt_timeout_s must be more than 0, not {self.attempt_timeout_s:g}")
+        others = (each.name for each in fields(self) if each.name not in ("attempts", "attempt_timeout_s"))
+        check_count("attempts", self.attempts, 1)
+        for name in others:
+            value = getattr(self, name)
+            if not is_number(value) or value < 0:
+                raise ConfigError(f"{name} must be a number of 0 or more, not {value!r}")
+        if self.attempt_timeout_s is not None:
+            check_positive("attempt_timeout_s", self.attempt_timeout_s)
 
     def wait_s(self, attempt: int, asked_s: float | None, draw: Callable[[], float] = random.random) -> float:
         """Return the wait after a failed attempt, in seconds.

@@ -13,6 +13,7 @@ from rlmbox.errors import ConfigError
 from rlmbox.models.base import Model, PriceSource
 from rlmbox.models.keys import KeySource
 from rlmbox.models.prices import FlatPrice, load_overrides
+from rlmbox.rlm.argument_checks import check_arguments
 
 
 @runtime_checkable
@@ -68,6 +69,7 @@ def chosen_models(
     Raises:
         ConfigError: A name, a key or an address is missing or wrong.
     """
+    check_arguments({"base_url": base_url, "api_key": api_key, "prices": prices, "windows": windows})
     for name, given in (("base_url", base_url), ("api_key", api_key)):
         if isinstance(given, str) and model is None:
             raise ConfigError(f"{name} needs the name of the model to ask, such as model='openai:NAME'")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rlmbox.budget.limits import Limits
+from rlmbox.budget.limits import Limits, check_count
 from rlmbox.errors import ConfigError
 from rlmbox.loop import direct
 from rlmbox.loop.answers import AnswerRule
@@ -17,6 +17,7 @@ from rlmbox.loop.options import SessionOptions
 from rlmbox.loop.profiles import Profile, profile_from
 from rlmbox.loop.prompts import read_parts
 from rlmbox.loop.rules import Validator, figures_were_seen, require_repl, require_subcall, validators_of
+from rlmbox.rlm.argument_checks import check_arguments
 
 _LEAST_HISTORY_TOKENS = 4_000  # the system message and a question take half of it
 
@@ -48,6 +49,12 @@ def chosen_options(
     Raises:
         ConfigError: One is out of its range, or there is no such profile.
     """
+    check_arguments({"limits": limits})
+    check_count("invalid_response_limit", invalid_response_limit, 1)
+    if direct_below_chars is not None:
+        check_count("direct_below_chars", direct_below_chars, 0)
+    if max_history_tokens is not None:
+        check_count("max_history_tokens", max_history_tokens, _LEAST_HISTORY_TOKENS)
     usual = Profile("", direct_below_chars=direct.DIRECT_BELOW_CHARS)
     way = usual if profile is None else profile_from(profile)
     limits, parts = way.narrow(limits or Limits()), {**way.prompts, **read_parts(prompts)}
@@ -56,7 +63,7 @@ def chosen_options(
         "require_subcall_before_final": require_subcall_before_final or way.require_subcall_before_final,
         "require_seen_figures": require_seen_figures or way.require_seen_figures,
     }
-    below = way.direct_below_chars if direct_below_chars is None else _direct_below(direct_below_chars)
+    below = way.direct_below_chars if direct_below_chars is None else direct_below_chars
     rules: list[AnswerRule] = [
         rule
         for rule, is_wanted in zip((require_repl, require_subcall, figures_were_seen), required.values(), strict=True)
@@ -72,10 +79,10 @@ def chosen_options(
         rules=(*rules, *validators),
         instructions=Instructions.of(instructions),
         prompts=parts,
-        most_repeats=_invalid_limit(invalid_response_limit),
+        most_repeats=invalid_response_limit,
         fallback_code=_fallback(fallback_code),
         direct_below_chars=0 if needs_code else below,
-        max_history_tokens=_history_tokens(max_history_tokens),
+        max_history_tokens=max_history_tokens,
         compaction=compaction_from(compaction),
     )
     recorded: dict[str, object] = {
@@ -94,26 +101,6 @@ def chosen_options(
         "compaction": compaction if isinstance(compaction, str) else "own",
     }
     return limits, options, recorded
-
-
-def _direct_below(chars: Any) -> int:
-    if not isinstance(chars, int) or isinstance(chars, bool) or chars < 0:
-        raise ConfigError(f"direct_below_chars must be a whole number, 0 or more, not {chars!r}")
-    return chars
-
-
-def _history_tokens(most: Any) -> int | None:
-    if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < _LEAST_HISTORY_TOKENS):
-        raise ConfigError(
-            f"max_history_tokens must be a whole number of at least {_LEAST_HISTORY_TOKENS:,}, not {most!r}"
-        )
-    return None if most is None else int(most)
-
-
-def _invalid_limit(most: Any) -> int:
-    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
-        raise ConfigError(f"invalid_response_limit must be a whole number of at least 1, not {most!r}")
-    return most
 
 
 def _fallback(code: Any) -> str | None:

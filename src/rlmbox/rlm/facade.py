@@ -432,7 +432,6 @@ class RLM:
             run_id: The run.
             context: As for `resume`.
             inputs: As for `resume`.
-            inputs: As for `resume`.
 
         Raises:
             ContextError: As for `resume`.

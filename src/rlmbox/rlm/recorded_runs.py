@@ -26,6 +26,7 @@ from rlmbox.record.journal import Journal, Lease, Store
 from rlmbox.record.offline import RecordedModel
 from rlmbox.record.past import Past
 from rlmbox.retrieval.recorded import RecordedEmbedder, RecordedRetriever
+from rlmbox.rlm.argument_checks import check_arguments
 from rlmbox.rlm.needs import check_needs, check_new_limits
 from rlmbox.rlm.setup import Setup, limits_setting, text_of
 from rlmbox.types import Answer, CellLimits, Table
@@ -41,6 +42,7 @@ async def resume(
     limits: Limits | None = None,
 ) -> Answer:
     """Go on with a recorded run; see `RLM.resume`."""
+    check_arguments({"run_id": run_id, "inputs": inputs, "limits": limits})
     store = setup.recorded()
     lease = store.hold(run_id)
     try:
@@ -77,6 +79,7 @@ async def resume(
 
 async def replay(setup: Setup, run_id: str, *, context: Openable | None, inputs: Mapping[str, object] | None) -> Answer:
     """Run a recorded run again from its record; see `RLM.replay`."""
+    check_arguments({"run_id": run_id, "inputs": inputs})
     events, hiding = await _read(setup, setup.recorded(), run_id)
     texts, _ = await to_thread.run_sync(_opened, begun(events, run_id), context, inputs)
     return await _go_on(setup, events, None, texts, run_id=run_id, is_sealed=True, hiding=hiding)
@@ -94,6 +97,7 @@ async def fork(
     inputs: Mapping[str, object] | None = None,
 ) -> Answer:
     """Begin a new run that is a recorded one up to a turn; see `RLM.fork`."""
+    check_arguments({"run_id": run_id, "inputs": inputs, "limits": limits, "at": at})
     store = setup.recorded()
     origin = whole(await read_run(store, run_id))
     hiding = setup.hiding()

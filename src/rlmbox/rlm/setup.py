@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from rlmbox import __version__
 from rlmbox.budget.budget import Budget
-from rlmbox.budget.limits import Limits
+from rlmbox.budget.limits import Limits, check_positive
 from rlmbox.config import retriever_from
 from rlmbox.context import Context
 from rlmbox.context.context import Openable
@@ -40,6 +40,7 @@ from rlmbox.requests.cache import ReplyCache
 from rlmbox.requests.client import FallbackWhen
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.retrieval.base import Retriever, has_vectors
+from rlmbox.rlm.argument_checks import check_arguments
 from rlmbox.rlm.chosen_models import ChosenModels
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import sandbox_from
@@ -80,13 +81,17 @@ class Requests:
         """Return how models are asked; the arguments are those of `RLM`.
 
         Raises:
-            ConfigError: The timeout is not more than 0.
+            ConfigError: The timeout is not more than 0, or one is of a kind that it cannot be.
         """
+        check_arguments(
+            {
+                "retries": retries,
+                "cache": cache,
+                "fallback_when": fallback_when,
+            }
+        )
         if request_timeout_s is not None:
-            if not request_timeout_s > 0:
-                raise ConfigError(
-                    f"request_timeout_s (--request-timeout) must be more than 0, not {request_timeout_s:g}"
-                )
+            check_positive("request_timeout_s (--request-timeout)", request_timeout_s)
             retries = replace(retries or RetryPolicy(), attempt_timeout_s=request_timeout_s)
         kept = ReplyCache(None if cache is True else cache) if cache else None
         return cls(retries, kept, fallback_when, stream_replies, {"request_timeout_s": request_timeout_s})
@@ -147,6 +152,20 @@ class Setup:
         record_secrets: bool,
     ) -> None:
         self.models, self.limits, self.options, self.requests = models, limits, options, requests
+        check_arguments(
+            {
+                "sandbox": sandbox,
+                "packages": packages,
+                "hooks": hooks,
+                "telemetry": telemetry,
+                "store": store,
+                "evidence_dir": evidence_dir,
+                "seed": seed,
+                "tools": tools,
+                "retriever": retriever,
+                "guard": guard,
+            }
+        )
         if (packages or type_check) and not isinstance(sandbox, str):
             what = "packages go" if packages else "type_check goes"
             raise ConfigError(f"{what} with a sandbox's name; what makes sandboxes is given them where it is made")
@@ -203,6 +222,7 @@ class Setup:
             ConfigError: The question is empty, the name cannot be one, or a limit cannot be kept with these models.
             ContextError: The text cannot be opened.
         """
+        check_arguments({"inputs": inputs, "limits": limits, "hooks": hooks})
         if question is not None:
             check_question(question)
         text, limits = self._text_of(context), limits or self.limits

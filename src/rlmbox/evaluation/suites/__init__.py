@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from rlmbox.budget.limits import check_count
 from rlmbox.errors import ConfigError
 from rlmbox.evaluation.questions import Question
 from rlmbox.evaluation.suites import families
@@ -149,8 +150,7 @@ def generate(name: str, folder: Path, size_chars: int, *, seed: int = 0, count: 
     """
     if name not in SUITES:
         raise ConfigError(f"there is no suite {name!r}; there are {', '.join(SUITES)}")
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ConfigError(f"the number of questions must be a whole number of at least 1, not {count!r}")
+    check_count("the number of questions", count, 1)
     return [_question(SUITES[name], folder / "texts", size_chars, seed, number) for number in range(count)]
 
 

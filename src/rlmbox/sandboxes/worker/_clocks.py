@@ -1,8 +1,8 @@
-"""Detection of cells that read a clock, from their source.
+"""Detection of cells that read a clock or the system's randomness, from their source.
 
-Clocks are real in every backend, so a cell that reads one may behave differently when it is run again. A cell is
-marked by the names that it uses: `time.time()`, `datetime.now()`, `perf_counter`. A function that uses one marks the
-cells that use the function. What a library reads internally (`logging`, `uuid1`) or a cell hides
+Both are real in every backend that has them, so a cell that reads one may behave differently when it is run again. A
+cell is marked by the names that it uses: `time.time()`, `datetime.now()`, `perf_counter`, `uuid4`. A function that uses
+one marks the cells that use the function. What a library reads internally (`logging`) or a cell hides
 (`getattr(time, "ti" + "me")`) is not detected, and a method of the same name is a false positive: the mark is a hint
 for replay, not a security boundary.
 """
@@ -15,10 +15,13 @@ import re
 CLOCKS = frozenset(
     "perf_counter perf_counter_ns monotonic monotonic_ns time_ns process_time process_time_ns thread_time "  # noqa: SIM905
     "thread_time_ns clock_gettime clock_gettime_ns utcnow localtime gmtime ctime asctime getrusage "
-    "default_timer".split()
+    "default_timer "
+    "urandom getrandom uuid1 uuid4 SystemRandom token_bytes token_hex token_urlsafe".split()  # no seed reaches these
 )
 METHODS = frozenset(("now", "today"))
-_WORDS = re.compile(rf"\b(?:time|{'|'.join(sorted(CLOCKS | METHODS))})\b")
+OF_TIME = frozenset(("time", "strftime"))  # which other objects have, too
+HOMES = frozenset(("time", "timeit", "os", "uuid", "secrets", "random"))
+_WORDS = re.compile(rf"\b(?:{'|'.join(sorted(CLOCKS | METHODS | OF_TIME))})\b")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -50,11 +53,11 @@ class ClockReaders:
 
     @staticmethod
     def _is_clock(alias: ast.alias) -> bool:
-        return alias.name in CLOCKS or alias.name == "time"
+        return alias.name in CLOCKS or alias.name in OF_TIME
 
     def _reads(self, statement: ast.stmt) -> bool:
         if isinstance(statement, ast.ImportFrom):
-            return statement.module in ("time", "timeit", "os") and any(map(self._is_clock, statement.names))
+            return statement.module in HOMES and any(map(self._is_clock, statement.names))
         return any(map(self._names_clock, ast.walk(statement)))
 
     def _names_clock(self, node: ast.AST) -> bool:
@@ -63,4 +66,4 @@ class ClockReaders:
         if not isinstance(node, ast.Attribute):
             return False
         owner = node.value.id if isinstance(node.value, ast.Name) else ""
-        return node.attr in CLOCKS or node.attr in METHODS or (node.attr == "time" and owner in ("time", "_time"))
+        return node.attr in CLOCKS or node.attr in METHODS or (node.attr in OF_TIME and owner in ("time", "_time"))
