@@ -1,4 +1,4 @@
-"""What each argument of an `RLM` and of its questions can be, so that a wrong one is named before anything is made."""
+"""Checks of the arguments of an `RLM` and of its questions, so that one of a wrong kind is named at once."""
 
 from __future__ import annotations
 
