@@ -1,7 +1,7 @@
 """The functions of the context that code in a sandbox may call.
 
-Arguments come from hostile code and results are sent over a wire: types are checked strictly, and a result that would
-be too large is refused before it is made, with advice on the alternative.
+Arguments come from hostile code and results are sent over a wire: types are checked as Python would, and a result that
+would be too large is refused before it is made, with advice on the alternative.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Keeping a bounded part of output that may have no end."""
+"""Keeping a bounded part of unbounded output."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import deque
 
 
 class BoundedText:
-    """Collects text, keeping the head and the tail and counting what falls out of the middle.
+    """Collects text, keeping the head and the tail and counting what is dropped in between.
 
     Memory stays below about three times `max_chars` however much is written.
 
     Args:
-        max_chars: Characters to keep; half at the head, half at the tail.
+        max_chars: Number of characters to keep, half of them at the head, half at the tail.
     """
 
     def __init__(self, max_chars: int) -> None:
@@ -24,7 +24,7 @@ class BoundedText:
         self.size_bytes = 0
 
     def write(self, text: str) -> None:
-        """Add text at the end."""
+        """Append text."""
         self.total_chars += len(text)
         self.size_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
         if self._head_room:
@@ -40,11 +40,11 @@ class BoundedText:
 
     @property
     def dropped_chars(self) -> int:
-        """Characters that are no longer held."""
+        """Number of characters dropped."""
         return self.total_chars - sum(map(len, self._head)) - min(self._tail_chars, self._tail_room)
 
     def text(self) -> str:
-        """Return what is held, with one line in the place of what is not."""
+        """Return the kept text, with one line in place of what was dropped."""
         tail = "".join(self._tail)[-self._tail_room :] if self._tail_room else ""
         dropped = self.dropped_chars
         middle = f"\n... [{dropped:,} characters dropped] ...\n" if dropped else ""

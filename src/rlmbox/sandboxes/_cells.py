@@ -1,4 +1,4 @@
-"""Steps that all sandboxes share: a check of a cell before it runs, and a bound on its messages afterwards."""
+"""Steps shared by all sandboxes: checking a cell before it runs, and shortening its messages afterwards."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from rlmbox.types import Cell, CellError, CellLimits, Execution
 
 
 def refused(cell: Cell, limits: CellLimits) -> Execution | None:
-    """Return the execution of a cell that is too long to be run; None where it is not.
+    """Return the failed execution of a cell that is too long to run; None if it is not.
 
     Args:
         cell: The cell.
-        limits: What says how long it may be.
+        limits: The limits of a cell.
     """
     if len(cell.code.encode("utf-8", "surrogatepass")) <= limits.code_bytes:
         return None
@@ -19,11 +19,11 @@ def refused(cell: Cell, limits: CellLimits) -> Execution | None:
 
 
 def bounded(text: str, max_chars: int) -> str:
-    """Return a text without its middle where it is longer than allowed.
+    """Return a text, without its middle if it is too long.
 
     Args:
         text: The text.
-        max_chars: Characters to keep; the note of what was dropped comes on top.
+        max_chars: Number of characters to keep, in addition to the note about what was dropped.
     """
     if len(text) <= max_chars:
         return text

@@ -1,4 +1,4 @@
-"""The words about an import of a package that is installed on this machine, but not in the sandbox."""
+"""Advice on imports of packages that are installed on this machine, but not in the sandbox."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ ELSEWHERE = "{name} is installed, but cannot be imported here; " + (
 
 
 async def explained(execution: Execution, hint: str | Callable[[str], str]) -> Execution:
-    """Return an execution that says what would help, where it failed to import what is installed on this machine.
+    """Add advice to an execution that failed to import a package which is installed on this machine.
 
     Args:
-        execution: What a cell gave.
-        hint: What to say; a text with `{name}`, or a function that takes the name of the distribution.
+        execution: The execution.
+        hint: The advice: a text with `{name}`, or a function of the distribution's name.
     """
     module = missing_module(execution.error)
     name = await anyio.to_thread.run_sync(_distribution, module) if module else ""
@@ -36,7 +36,7 @@ async def explained(execution: Execution, hint: str | Callable[[str], str]) -> E
 
 
 def missing_module(error: CellError | None) -> str:
-    """Return the name of the module that a cell could not import, or an empty string where that is not its error.
+    """Return the name of the module that a cell could not import; empty if that is not its error.
 
     Args:
         error: The cell's error, or None.
@@ -46,11 +46,11 @@ def missing_module(error: CellError | None) -> str:
 
 
 def with_advice(execution: Execution, advice: str) -> Execution:
-    """Return an execution whose error ends with advice.
+    """Append advice to the error of an execution.
 
     Args:
-        execution: An execution that failed.
-        advice: What would help, in a few words.
+        execution: A failed execution.
+        advice: The advice, in a few words.
     """
     error = execution.error
     if error is None:
@@ -62,7 +62,7 @@ def with_advice(execution: Execution, advice: str) -> Execution:
 
 @cache
 def _distribution(module: str) -> str:
-    """Return the name of the distribution installed here that has a module, or ''."""
+    """Return the name of the distribution installed here that provides a module, or ''."""
     from importlib import metadata, util
 
     if util.find_spec(module) is None:

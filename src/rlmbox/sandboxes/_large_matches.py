@@ -19,10 +19,10 @@ _LETTERS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s", re.ASCII: "a"
 
 
 def find_matches(store: TextStore, pattern: str, flags: int, span: tuple[int, int], most: int) -> list[object]:
-    """Find matches; see `_Text.matches` in `_large_text.py`.
+    """Find matches; see `_HostText.matches` in `_large_text.py`.
 
     Raises:
-        ValueError: The engine lacks what the pattern has, or time is up.
+        ValueError: The engine does not support the pattern, or time is up.
     """
     start, end, _ = slice(*span).indices(store.length)
     text = store if end == store.length else store.view(0, end)
@@ -48,7 +48,7 @@ def find_matches(store: TextStore, pattern: str, flags: int, span: tuple[int, in
 
 
 class Places:
-    """Positions in characters of positions in bytes that grow.
+    """Converts increasing byte positions to character positions.
 
     Args:
         text: The text.
@@ -59,7 +59,7 @@ class Places:
         self._byte = self._char = 0
 
     def char_at(self, position: int) -> int:
-        """Return the position in characters; a short way from the last is counted, a long one looked up."""
+        """Return the character position; short distances from the last one are counted, long ones looked up."""
         if self._text.is_ascii:
             return position
         if not 0 <= position - self._byte <= _NEAR_BYTES:
@@ -71,7 +71,7 @@ class Places:
 
 
 def _around(text: TextStore, begin: int, end: int) -> str:
-    """Return a match with the character before it and two after it."""
+    """Return a match with the character before it and two characters after it."""
     first = max(0, begin - 4)
     data = text.read(first, end + 8)
     before = data[: begin - first].decode("utf-8", "ignore")[-1:]
@@ -92,7 +92,7 @@ def _spans(text: TextStore, pattern: str, start: int) -> Iterator[tuple[int, int
 
 
 def without_comments(pattern: str) -> str:
-    """Return a pattern of the flag `x` without the white space and the comments that it ignores."""
+    """Return a pattern with flag `x`, without the whitespace and comments that the flag ignores."""
     kept: list[str] = []
     at, in_class = 0, False
     while at < len(pattern):

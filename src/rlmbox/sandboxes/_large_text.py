@@ -1,7 +1,7 @@
-"""The host's side of a context that is too long to be a `str` in the sandbox: what `context` there asks for.
+"""The host's side of a context that is too long to be a `str` in the sandbox: functions for its handle there.
 
-The functions are for `_context_text.py` and its like, and no model is told of them. What they are asked comes from
-hostile code all the same, and each answer is bounded. A scan runs in a thread, so that it holds up nothing else.
+They are called by `_context_text.py` and its companions, and not described to models. Arguments come from hostile code
+all the same, and every answer is bounded. A scan runs in a thread, so that it does not block anything else.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ async def is_large(context: Context, limits: CellLimits) -> bool:
 
     Args:
         context: The text.
-        limits: What says how long a `str` may be.
+        limits: The limits of a cell.
     """
     if context.size_bytes <= limits.inline_limit_chars:
         return False
-    # It may have to be counted.
+    # Its length may have to be counted.
     return await anyio.to_thread.run_sync(lambda: context.length > limits.inline_limit_chars)
 
 
 async def case_bytes(context: Context, limits: CellLimits) -> int:
-    """Return the memory that CPython needs to change the case of a context which is a `str`.
+    """Return the memory that CPython needs to change the case of a context that is a `str`.
 
-    Of a text that is not ASCII, `context.lower()` makes a copy with three characters of four bytes for each.
+    For non-ASCII text, `context.lower()` allocates three characters of four bytes for each character.
     """
     if context.size_bytes < _SHORT_BYTES or await is_large(context, limits):
         return 0
@@ -82,13 +82,13 @@ def note(names: Sequence[str], patterns: str) -> str:
 
     Args:
         names: The variables.
-        patterns: What works of `re`, to stand behind the list of what works.
+        patterns: The supported functions of `re`, appended to the list of what works.
     """
     return _NOTE.format(names=listed(names), is_="are" if len(names) > 1 else "is", name=names[0], patterns=patterns)
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names of variables as a sentence has them, such as `` `context` and `contract` ``.
+    """Join names of variables for a sentence, such as `` `context` and `contract` ``.
 
     Args:
         names: The names.
@@ -98,11 +98,11 @@ def listed(names: Sequence[str]) -> str:
 
 
 def text_functions(context: Context, of: str = OBJECT) -> dict[str, HostFunction]:
-    """Return the functions on a text, by the names that a sandbox's host table has for them.
+    """Return the functions on a text, by their names in the host table.
 
     Args:
         context: The text.
-        of: Name of the object in the sandbox whose methods they are; each text has one of its own.
+        of: Name of the object in the sandbox whose methods they are; each text has its own.
     """
     text = _HostText(context)
     plain: tuple[Callable[..., object], ...] = (text.slice, text.byte_range, text.line_batch)
@@ -120,14 +120,14 @@ def text_functions(context: Context, of: str = OBJECT) -> dict[str, HostFunction
 
 
 class _HostText:
-    """The functions themselves; positions are characters."""
+    """The functions themselves; positions are in characters."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._store = context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
+        self._store = context._store  # noqa: SLF001 - for byte positions, which `Context` does not expose
         self._lines: _LineIndex | None = None
         self._counting = threading.Lock()
-        self._threads = anyio.CapacityLimiter(_THREADS)  # so that one session's scans leave threads to others
+        self._threads = anyio.CapacityLimiter(_THREADS)  # so that one session's scans cannot take all threads
 
     def _bounds(self, start: object, end: object) -> tuple[int, int]:
         for value in (start, end):
@@ -137,21 +137,21 @@ class _HostText:
         return first, max(first, last)
 
     def slice(self, start: int, end: int) -> str:
-        """Return a part."""
+        """Return a slice."""
         first, last = self._bounds(start, end)
         if last - first > SLICE_CHARS:
             raise ValueError(f"a slice may have at most {SLICE_CHARS:,} characters")
         return self._context.slice(first, last)
 
     def line_batch(self, start: int) -> list[object]:
-        """Return some whole lines, as `splitlines` cuts them, as one text, and where the next begins."""
+        """Return some whole lines, as split by `splitlines`, as one text, and the start of the next."""
         size = _BATCH_CHARS
         while size <= _MAX_LINE_CHARS:
             first, last = self._bounds(start, start + size)
             piece = self._context.slice(first, last)
             if last == self._context.length:
                 return [piece, last]
-            # The last one may go on.
+            # The last one may be incomplete.
             whole = len(piece) - len(piece.splitlines(keepends=True)[-1])
             if whole:
                 return [piece[:whole], first + whole]
@@ -159,11 +159,11 @@ class _HostText:
         raise ValueError(f"a line is longer than {_MAX_LINE_CHARS:,} characters: take parts with context[a:b]")
 
     def byte_range(self, start: int, end: int) -> list[int]:
-        """Return where a part lies in the UTF-8."""
+        """Return the byte range of a slice in UTF-8."""
         return [self._store.byte_offset(position) for position in self._bounds(start, end)]
 
     async def anchors(self, block: int) -> list[int]:
-        """Return the positions in bytes of every so many-th character of a part of the text, and of its end."""
+        """Return the byte positions of characters at regular intervals in a part of the text, and of its end."""
         if type(block) is not int or not 0 <= block <= self._context.length // (ANCHOR_CHARS * BLOCK_ANCHORS):
             raise ValueError("there is no such part of the text")
         first = block * BLOCK_ANCHORS
@@ -171,18 +171,18 @@ class _HostText:
         return await self._in_thread(lambda: [self._store.byte_offset(place) for place in places])
 
     async def matches(self, pattern: str, flags: int, span: list[int], part: list[int], most: int) -> list[object]:
-        """Find where a pattern matches in a part of the text, as `re` with flags does.
+        """Find the matches of a pattern in a part of the text, as `re` with these flags would.
 
         Args:
             pattern: The pattern.
-            flags: Those of `re`.
-            span: Where in the part the search begins and ends.
-            part: Where the part begins and ends in the text.
-            most: How many matches are wanted.
+            flags: Flags of `re`.
+            span: Bounds of the search within the part.
+            part: Bounds of the part in the text.
+            most: Maximum number of matches.
 
         Returns:
-            For each where it begins and ends in the part, the text around it, and where that begins; None in the place
-            of a text that is long.
+            For each match its start and end within the part, the text around it, and the start of that; None in place
+            of a long text.
         """
         given = (pattern, flags, most, *span, *part)
         if [type(value) for value in given] != [str, *[int] * 6] or len(span) != 2:
@@ -193,7 +193,7 @@ class _HostText:
         )
 
     async def find(self, sub: str, start: int, end: int) -> int:
-        """Return the first occurrence that lies within a part, or -1."""
+        """Return the first occurrence within a part, or -1."""
 
         def scan(first: int, last: int) -> int:
             part = self._store.view(first, last)
@@ -203,11 +203,11 @@ class _HostText:
         return await self._scan(scan, sub, start, end)
 
     async def rfind(self, sub: str, start: int, end: int) -> int:
-        """Return the last occurrence that lies within a part, or -1."""
+        """Return the last occurrence within a part, or -1."""
         return await self._scan(lambda first, last: self._last(sub, first, last), sub, start, end)
 
     async def count(self, sub: str, start: int, end: int) -> int:
-        """Count the occurrences that lie within a part and do not overlap."""
+        """Count the occurrences within a part, without overlaps."""
 
         def scan(first: int, last: int) -> int:
             return self._store.view(first, last).count(_utf8(sub), _Deadline().check)
@@ -215,11 +215,11 @@ class _HostText:
         return await self._scan(scan, sub, start, end)
 
     async def line_count(self) -> int:
-        """Count the lines as `str.splitlines` cuts them."""
+        """Count the lines, as split by `str.splitlines`."""
         return (await self._in_thread(self._line_index)).total
 
     async def line_span(self, first: int, last: int) -> list[int]:
-        """Return where the lines from `first` up to `last`, counted from 0, begin and end."""
+        """Return start and end of the lines from `first` up to `last`, counted from 0."""
         if not type(first) is type(last) is int or not 0 <= first <= last:
             raise ValueError("lines are counted from 0")
         return await self._in_thread(lambda: [self._line_index().start_of(line) for line in (first, last)])
@@ -253,7 +253,7 @@ class _HostText:
 
 
 class _LineIndex:
-    """The number of lines that end before each block of a text, as `str.splitlines` sees ends of lines.
+    """The number of lines that end before each block of a text, as split by `str.splitlines`.
 
     Args:
         store: The text.
@@ -276,7 +276,7 @@ class _LineIndex:
         self.total = total + (f"{last[-1:]}x".splitlines()[0] != "")
 
     def _block(self, at: int) -> bytes:
-        """Return a block, which does not end within a character, nor between the halves of an end of line."""
+        """Return a block, which ends neither within a character nor within a line ending."""
         data = self._store.read(at, min(at + _BLOCK_BYTES + _LOOK_AHEAD_BYTES, self._store.size_bytes))
         end = min(len(data), _BLOCK_BYTES)
         while end < len(data) and (data[end] & 0xC0 == 0x80 or data[end - 1 : end + 1] == b"\r\n"):
@@ -284,7 +284,7 @@ class _LineIndex:
         return data[:end]
 
     def start_of(self, line: int) -> int:
-        """Return where a line begins; the end of the text for lines that there are not."""
+        """Return the start of a line; the end of the text if there is no such line."""
         if line == 0 or line >= self.total:
             return self._store.length if line else 0
         block = bisect_right(self._ends, line - 1) - 1
@@ -310,5 +310,5 @@ class _Deadline:
 
 
 def _utf8(sub: str) -> bytes:
-    # A lone surrogate is in no context, so its bytes are found in none.
+    # No context contains a lone surrogate, so its bytes are never found.
     return sub.encode("utf-8", "surrogatepass")

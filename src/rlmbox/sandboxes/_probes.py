@@ -1,13 +1,13 @@
-"""Cells that try a limit, for the self-check and for the attack suite: where it is missing, they end by themselves."""
+"""Cells that test a limit, for the self-check and the attack suite; without the limit they end by themselves."""
 
 from __future__ import annotations
 
 
 def forks(most: int) -> str:
-    """Return a cell that forks until that fails, ends what it made, and has the value `{"made": n}`.
+    """Return a cell that forks until that fails, kills the processes, and has the value `{"made": n}`.
 
     Args:
-        most: How many processes it makes at most.
+        most: Maximum number of processes.
     """
     return f"""
 import os, time
@@ -29,12 +29,12 @@ for pid in made:
 
 
 def fills(most_bytes: int) -> str:
-    """Return a cell that writes files until that fails, removes them, and gives `{"size": bytes of the largest}`.
+    """Return a cell that writes files until that fails, removes them, and has the value `{"size": largest file}`.
 
-    Where the size of a file is bounded, single bytes show it, which take no memory; else a file is written in full.
+    If file sizes are limited, single bytes at large offsets show it without using memory; otherwise a file is written.
 
     Args:
-        most_bytes: How much it writes at most in each place.
+        most_bytes: Maximum number of bytes to write in each place.
     """
     return f"""
 import os

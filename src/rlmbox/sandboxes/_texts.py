@@ -1,6 +1,6 @@
-"""The texts that a session gives its cells by name: the context, and every input that is one.
+"""The texts that cells can access by name: the context, and every input that is a text.
 
-One rule, for all of them and in every backend, says which is a `str` in the sandbox and which is a handle.
+One rule, for all of them and in every backend, determines which are a `str` in the sandbox and which are handles.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ CONTEXT = "context"
 
 @dataclass(frozen=True, slots=True)
 class NamedText:
-    """A text that cells have by a name.
+    """A text bound to a variable.
 
     Attributes:
         name: The variable.
         text: The text.
-        is_handle: Whether it is too long to be a `str` in the sandbox, and a handle stands for it.
+        is_handle: Whether it is too long to be a `str` in the sandbox, and is represented by a handle.
     """
 
     name: str
@@ -34,7 +34,7 @@ class NamedText:
 
     @property
     def object(self) -> str:
-        """Name of the object in the sandbox whose methods are the host's functions on this text."""
+        """Name of the object in the sandbox whose methods are the host's functions for this text."""
         return OBJECT if self.name == CONTEXT else f"{OBJECT}_of_{self.name}"
 
 
@@ -46,12 +46,12 @@ async def placed(
 ) -> tuple[NamedText, ...]:
     """Return the context and the inputs that are texts, each as a `str` or as a handle.
 
-    A text that is too long by itself is a handle. So are, the longest first, inputs that would be too long together.
+    A text that is too long by itself is a handle. So are the longest of the inputs that would be too long together.
 
     Args:
-        context: The context, which comes first in the result.
+        context: The context, which is first in the result.
         inputs: Further variables and their values.
-        limits: What says how long a `str` may be.
+        limits: The limits of a cell.
         is_long: Returns whether a text is too long to be a `str`.
     """
     texts = {CONTEXT: context, **{name: each for name, each in inputs.items() if isinstance(each, Context)}}
@@ -71,7 +71,7 @@ async def placed(
 
 
 def inline_bytes(texts: Iterable[NamedText]) -> int:
-    """Return the bytes in UTF-8 of all texts that are a `str`.
+    """Return the total size in UTF-8 of all texts that are a `str`.
 
     Args:
         texts: The texts.
@@ -80,11 +80,11 @@ def inline_bytes(texts: Iterable[NamedText]) -> int:
 
 
 async def most_case_bytes(texts: Iterable[NamedText], limits: CellLimits) -> int:
-    """Return the memory that CPython needs to change the case of the one text that needs most; see `case_bytes`.
+    """Return the memory that CPython needs to change the case of the text that needs most; see `case_bytes`.
 
     Args:
         texts: The texts.
-        limits: What says how long a `str` may be.
+        limits: The limits of a cell.
     """
     needed = 0
     for each in texts:

@@ -1,4 +1,4 @@
-"""`auto`: the strongest sandbox that shows, on this machine, that it holds. Never one without walls."""
+"""`auto`: the strongest sandbox whose isolation is verified on this machine. Never one without isolation."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Choice:
 
     Attributes:
         name: Its name.
-        reason: What it showed, in one line.
-        rejected: Stronger ones that were not taken, by name, with the reason.
+        reason: The result of its check, in one line.
+        rejected: Stronger sandboxes that were rejected, by name, with the reason.
     """
 
     name: str
@@ -41,33 +41,33 @@ async def auto_sandbox(
     type_check: bool = False,
     fresh: bool = False,
 ) -> tuple[Callable[[], Sandbox], Choice]:
-    """Choose the first sandbox that shows, on this machine, that it holds.
+    """Choose the first sandbox whose isolation is verified on this machine.
 
-    What one has shown is kept for this boot, kernel, interpreter and version; see `proofs`.
+    The result of a check is kept for this boot, kernel, interpreter and version; see `proofs`.
 
     Args:
-        names: What to try, the strongest first; None for what the registry names.
-        makers: The factories by name; None takes those of the registry, whose results are kept.
+        names: Candidates, strongest first; None for the registry's.
+        makers: The factories by name; None for those of the registry, whose results are kept.
         packages: Installed packages that cells may import.
-        type_check: Check each cell before it runs, where the sandbox that is taken can.
-        fresh: True to check anew what has shown before that it holds.
+        type_check: Check each cell before it runs, if the chosen sandbox can.
+        fresh: True to repeat checks that have passed before.
 
     Returns:
         The factory of the chosen kind, and the choice.
 
     Raises:
-        ConfigError: A name is unknown, or is that of a sandbox without walls.
-        SandboxUnavailable: None of them holds here; the message has the reason for each.
+        ConfigError: A name is unknown, or is that of a sandbox without isolation.
+        SandboxUnavailable: None of them passes here; the message has the reason for each.
     """
     rejected: dict[str, str] = {}
     for name in auto_order() if names is None else names:
         try:
             maker = _maker(name, makers, packages, type_check=type_check)
             if fresh and makers is None:
-                forget(name)  # or what it showed before would still count where it shows it no more
+                forget(name)  # otherwise an earlier result would stand if the check fails now
             shown = None if makers is not None else recall(name)
             if shown is None:
-                from rlmbox.sandboxes.self_check import self_check  # takes a while to import
+                from rlmbox.sandboxes.self_check import self_check  # late: slow to import
 
                 checked = await self_check(maker, again=fresh)
                 if not checked.ok:
@@ -109,16 +109,16 @@ def _maker(
 
 
 class AutoSandbox:
-    """Is the strongest sandbox that holds on this machine; which one is decided when it starts.
+    """The strongest sandbox that passes its check on this machine, chosen when it starts.
 
     Args:
-        names: What to try, the strongest first; None for what the registry names.
-        makers: The factories by name; None takes those of the registry.
+        names: Candidates, strongest first; None for the registry's.
+        makers: The factories by name; None for those of the registry.
         packages: Installed packages that cells may import.
-        type_check: Check each cell before it runs, where the sandbox that is taken can.
+        type_check: Check each cell before it runs, if the chosen sandbox can.
 
     Attributes:
-        choice: What was chosen and why; None before the start.
+        choice: The choice and its reason; None before the start.
     """
 
     def __init__(
@@ -148,12 +148,12 @@ class AutoSandbox:
 
     @property
     def outlives_cancellation(self) -> bool:
-        """True if that is so of the chosen sandbox; False before the start."""
+        """True if the chosen sandbox outlives a cancellation; False before the start."""
         return self._sandbox is not None and self._sandbox.outlives_cancellation
 
     @property
     def warning(self) -> str | None:
-        """In what the chosen sandbox's wall is weaker than it could be; None where it is not, and before the start."""
+        """The chosen sandbox's warning; None if it has none, and before the start."""
         return warning_of(self._sandbox) if self._sandbox is not None else None
 
     @property
@@ -189,12 +189,12 @@ class AutoSandbox:
         return await self._started().variables()
 
     def interrupt(self) -> bool:
-        """Raise KeyboardInterrupt in the cell that runs, which keeps its variables; return False where it cannot be."""
+        """Raise KeyboardInterrupt in the running cell, keeping its variables; return False if that is impossible."""
         interrupt: Callable[[], bool] = getattr(self._sandbox, "interrupt", bool)
         return not self._closed and interrupt()
 
     async def close(self) -> None:
-        """Free everything; see `Sandbox.close`."""
+        """Release all resources; see `Sandbox.close`."""
         self._closed = True
         if self._sandbox is not None:
             await self._sandbox.close()

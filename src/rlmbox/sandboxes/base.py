@@ -1,4 +1,4 @@
-"""The seam between the loop and whatever runs a cell."""
+"""The interface between the loop and a sandbox."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ INJECTED = frozenset({"context", "P", "query", "data", "SHOW_VARS", *MODULES})
 
 
 class Sandbox(Protocol):
-    """A place where cells of one session run; variables live from cell to cell.
+    """A place where the cells of one session run; variables persist from cell to cell.
 
-    Code in a cell sees `context` (and `P`), `query`, the inputs, the host's functions and the modules `re`, `json`,
+    Code in a cell can use `context` (and `P`), `query`, the inputs, the host's functions and the modules `re`, `json`,
     `math`, `base64`, `binascii` and `zlib` without importing them. `context` is a `str` up to
-    `CellLimits.inline_limit_chars`. A longer text stays outside the sandbox's memory; what stands for it gives what
-    the `str` would give (length, index, slices, `in`, `find` and the like, `count`, comparison, `splitlines`), or
-    refuses what would need all of the text at once.
+    `CellLimits.inline_limit_chars`. A longer text stays outside the sandbox's memory; its handle supports what a `str`
+    does (length, index, slices, `in`, `find` and the like, `count`, comparison, `splitlines`), and refuses operations
+    that would need all of the text at once.
 
-    One session uses a sandbox from one task at a time. `close` may be called at any time, also twice, and
-    during a cell, which then ends.
+    A session uses a sandbox from one task at a time. `close` may be called at any time, more than once, and during a
+    cell, which then ends.
     """
 
     @property
@@ -39,13 +39,13 @@ class Sandbox(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Facts that a model should know of this backend's Python, one sentence each."""
+        """Facts about this backend's Python that a model should know, one sentence each."""
 
     @property
     def outlives_cancellation(self) -> bool:
-        """Return whether a session goes on, with what a cell had done, after that cell's task was cancelled.
+        """True if a session continues, with the effects of a cell, after that cell's task was cancelled.
 
-        Of one that does not, the variables are gone then.
+        Otherwise the variables are lost.
         """
 
     async def start(
@@ -58,19 +58,19 @@ class Sandbox(Protocol):
         seed: int = 0,
         inputs: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
-        """Make the namespace ready.
+        """Start the sandbox and set up the namespace.
 
         Args:
-            limits: What each cell may use.
+            limits: Limits of each cell.
             context: The text; `context` in the REPL.
             host: The functions that code may call.
             query: The question; `query` in the REPL.
-            seed: Seed of `random` and, where the backend has one, of the hash order: the same cells with the same seed
-                give the same. Clocks are real.
-            inputs: Further variables and their values, which are JSON values; texts (`Context`), each of which is bound
-                as the context is; or tables (`Table`), of which a sandbox that has pandas makes the pandas object, and
-                any other refuses to start. They are a cell's to change and to bind; each namespace, one that was made
-                anew too, begins with copies of its own. The loop gives `answer` so.
+            seed: Seed of `random` and, if the backend has one, of the hash order: the same cells with the same seed
+                have the same results. Clocks are real.
+            inputs: Further variables: JSON values; texts (`Context`), each bound like the context; or tables (`Table`),
+                which become pandas objects in a sandbox with pandas, and which any other refuses. Cells may change and
+                rebind them; each new namespace, also one after a loss, begins with fresh copies. The loop passes
+                `answer` this way.
 
         Raises:
             SandboxUnavailable: The backend cannot run here.
@@ -78,7 +78,7 @@ class Sandbox(Protocol):
         """
 
     async def execute(self, cell: Cell) -> Execution:
-        """Run a cell; whatever the cell does is data on the result.
+        """Run a cell; everything that the cell does is reported in the result.
 
         Raises:
             SandboxCrashed: The worker is gone and the namespace could not be rebuilt.
@@ -87,11 +87,11 @@ class Sandbox(Protocol):
     async def variables(self) -> Mapping[str, str]:
         """List the variables that cells have set, each with a short description such as `list, 3 items`.
 
-        Inputs are among them only once a cell has bound the name anew.
+        Inputs are included only once a cell has rebound them.
         """
 
     async def close(self) -> None:
-        """Free everything; afterwards nothing of the session is left."""
+        """Release all resources; nothing of the session remains."""
 
 
 @runtime_checkable
@@ -100,20 +100,20 @@ class Chosen(Protocol):
 
     @property
     def reason(self) -> str:
-        """Why this one, in one line."""
+        """The reason for the choice, in one line."""
 
 
 @runtime_checkable
 class Weakened(Protocol):
-    """The attributes of a sandbox whose wall depends on the machine."""
+    """The attributes of a sandbox whose isolation depends on the machine."""
 
     @property
     def warning(self) -> str | None:
-        """In what the wall is weaker than it could be, once started; None where it is not."""
+        """A description of how the isolation is weaker than it could be, once started; None if it is not."""
 
 
 def refuse_tables(name: str, inputs: Mapping[str, object]) -> None:
-    """Raise ConfigError where an input is a table: of a sandbox that has no pandas.
+    """Raise ConfigError if an input is a table, for a sandbox without pandas.
 
     Args:
         name: The sandbox's name.
@@ -128,7 +128,7 @@ def refuse_tables(name: str, inputs: Mapping[str, object]) -> None:
 
 
 def warning_of(sandbox: Sandbox) -> str | None:
-    """Return in what a started sandbox's wall is weaker than it could be; None where it is not.
+    """Return how a started sandbox's isolation is weaker than it could be; None if it is not.
 
     Args:
         sandbox: The sandbox.
@@ -137,7 +137,7 @@ def warning_of(sandbox: Sandbox) -> str | None:
 
 
 def reason_of(sandbox: Sandbox) -> str:
-    """Return why a started sandbox was chosen, and in what its wall is weaker than it could be; empty for neither.
+    """Return why a started sandbox was chosen, and how its isolation is weaker than it could be; empty for neither.
 
     Args:
         sandbox: The sandbox.

@@ -1,9 +1,9 @@
-"""Results of self-checks on this machine, kept from process to process.
+"""Results of self-checks on this machine, kept across processes.
 
-A self-check takes a tenth of a second or more. What it showed stays true for as long as nothing that it depends on has
-changed: this boot of this kernel, this interpreter, this user and this state of rlmbox. Whenever one is kept, those
-that can never be recalled again are removed: of other boots, of other states of an rlmbox in the same place, of one
-that is gone.
+A self-check takes a tenth of a second or more. Its result remains valid as long as nothing that it depends on has
+changed: this boot of this kernel, this interpreter, this user and this state of rlmbox. Whenever a result is saved,
+obsolete ones are removed: those of other boots, of other states of rlmbox in the same place, and of one that no longer
+exists.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from rlmbox.errors import ContextError
 _FOLDER = "self_checks"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _WRITTEN_WITHIN_S = 60.0
-_known: dict[tuple[Path, str], str] = {}  # what this process has read or kept: while it runs, none of it changes
+_known: dict[tuple[Path, str], str] = {}  # results read or saved by this process, during which nothing changes
 
 
 def recall(name: str) -> str | None:
-    """Return what a sandbox showed, in one line; None where it has to be checked.
+    """Return the result of a sandbox's check, in one line; None if it has to be checked.
 
     Args:
         name: The sandbox's name.
@@ -49,11 +49,11 @@ def recall(name: str) -> str | None:
 
 
 def remember(name: str, shown: str) -> None:
-    """Keep what a sandbox showed; where there is no place for it, it is checked again next time.
+    """Save the result of a sandbox's check, if possible; otherwise it is checked again next time.
 
     Args:
         name: The sandbox's name.
-        shown: What it showed, in one line.
+        shown: The result, in one line.
     """
     place, path = _place_of(name), _path(name)
     if place is None or path is None:
@@ -69,7 +69,7 @@ def remember(name: str, shown: str) -> None:
 
 
 def forget(name: str) -> None:
-    """Have a sandbox checked anew.
+    """Discard the result of a sandbox's check.
 
     Args:
         name: The sandbox's name.
@@ -83,18 +83,18 @@ def forget(name: str) -> None:
 
 
 def _place() -> dict[str, str]:
-    """Return where a result comes from: the boot, and the interpreter and the rlmbox in it, each by its path."""
+    """Return the origin of a result: the boot, and the paths of the interpreter and its rlmbox."""
     with suppress(OSError):
         return {"boot": _BOOT_ID.read_text().strip(), "python": sys.executable, "code": str(Path(__file__).parent)}
     return {}
 
 
 def _prune(folder: Path) -> None:
-    """Remove what can never be recalled again."""
+    """Remove obsolete results."""
     here, key = _place(), str(_machine())
     for path in folder.iterdir():
         try:
-            if path.suffix != ".json":  # what a process wrote that ended before it was done
+            if path.suffix != ".json":  # left by a process that ended while writing
                 is_current = path.stat().st_mtime > time.time() - _WRITTEN_WITHIN_S
             else:
                 found = json.loads(path.read_bytes())
@@ -118,7 +118,7 @@ def _path(name: str) -> Path | None:
 
 
 def _place_of(name: str) -> tuple[Path, str] | None:
-    """Return the folder of results, which the environment may move, with the sandbox's name; None where none is."""
+    """Return the folder of results, which depends on the environment, and the sandbox's name; None without a folder."""
     with suppress(ContextError):
         return cache_path(_FOLDER), name
     return None
@@ -126,7 +126,7 @@ def _place_of(name: str) -> tuple[Path, str] | None:
 
 @cache
 def _machine() -> str | None:
-    """Return a name for everything that a result depends on; None where a boot has no name, so that nothing is kept."""
+    """Return an identifier of everything that a result depends on; None if a boot has no id, and nothing is kept."""
     try:
         boot = _BOOT_ID.read_text()
     except OSError:

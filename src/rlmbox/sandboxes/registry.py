@@ -1,4 +1,4 @@
-"""The sandboxes there are, one row each: the only place that knows them by name."""
+"""The available sandboxes, one entry each: the only module that knows them by name."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Backend:
     """A kind of sandbox.
 
     Attributes:
-        name: The name that chooses it.
-        home: The class, as `module:name`; imported when one is made.
-        isolation: What keeps code in, in words.
-        remedy: What would make it available where it is not.
-        modules: What has to be installed for it, by the name of its modules.
-        is_isolated: False for one without walls, which no name chooses.
-        in_auto: Its place in what `auto` tries, the lowest first; None for one that `auto` never takes.
-        takes_packages: True if installed packages can be given to it.
+        name: The name that selects it.
+        home: The class, as `module:name`; imported when an instance is created.
+        isolation: What isolates code, in words.
+        remedy: How to make it available.
+        modules: Names of the modules that must be installed for it.
+        is_isolated: False for one without isolation, which no name selects.
+        in_auto: Its rank among the candidates of `auto`, lowest first; None if `auto` never chooses it.
+        takes_packages: True if cells can be given installed packages.
         checks_types: True if it can check the names and arguments of a cell before it runs.
         takes_image: True if its name may be followed by that of an image, as in `docker:python:3.13-slim`.
         ready: A function, as `module:name`, that returns why it cannot be started at once, or an empty string.
         lacks: A function, as `module:name`, that takes names of packages and returns why cells cannot import them, or
-            an empty string: of a sandbox of which that is known before it starts.
+            an empty string; for a sandbox of which that is known before it starts.
     """
 
     name: str
@@ -49,15 +49,15 @@ class Backend:
 
     @property
     def is_installed(self) -> bool:
-        """True if the modules that it needs are there."""
+        """True if the modules that it needs are installed."""
         return all(find_spec(module) is not None for module in self.modules)
 
     def why_not_ready(self) -> str:
-        """Return why a sandbox cannot be started at once, such as something to be compiled first; empty if it can."""
+        """Return why a sandbox cannot be started at once, such as a pending compilation; empty if it can."""
         return str(_load(self.ready)()) if self.ready else ""
 
     def why_not_with(self, packages: Sequence[str]) -> str:
-        """Return why cells in it cannot import the packages; empty if they can, or if that shows when it starts."""
+        """Return why its cells cannot import the packages; empty if they can, or if only the start shows that."""
         if packages and self.lacks and self.is_installed:
             return str(_load(self.lacks)(packages))
         if not packages or self.takes_packages:
@@ -68,7 +68,7 @@ class Backend:
         """Return the class of its sandboxes.
 
         Raises:
-            ConfigError: What it needs is not installed.
+            ConfigError: A module that it needs is not installed.
         """
         if not self.is_installed:
             raise ConfigError(f"the sandbox {self.name} is not installed: {self.remedy}")
@@ -82,11 +82,11 @@ class Backend:
 
         Args:
             packages: Installed packages that cells may import.
-            image: The image that it starts; empty for its own.
+            image: The image to start; empty for the default.
             type_check: Check each cell before it runs.
 
         Raises:
-            ConfigError: What it needs is not installed, or it cannot be given packages or an image, or checks no types.
+            ConfigError: A required module is not installed, or it lacks support for packages, images or type checks.
         """
         if type_check and not self.checks_types:
             raise ConfigError(
@@ -159,14 +159,14 @@ BACKENDS: tuple[Backend, ...] = (
 AUTO = "auto"
 """The name that chooses the strongest backend which holds on this machine."""
 
-_AUTO_HOME = "rlmbox.sandboxes.auto:AutoSandbox"  # a name, since what chooses among the backends stands above them
+_AUTO_HOME = "rlmbox.sandboxes.auto:AutoSandbox"  # a name, since that module imports this one
 
 
 def backend(name: str) -> Backend:
-    """Return the backend of a name.
+    """Return the backend with a name.
 
     Args:
-        name: Such as `jail`.
+        name: The name, such as `jail`.
 
     Raises:
         ConfigError: There is none.
@@ -181,7 +181,7 @@ def backend(name: str) -> Backend:
 
 
 def auto_order() -> tuple[str, ...]:
-    """Return the names of what `auto` tries, the strongest first."""
+    """Return the names of the candidates of `auto`, strongest first."""
     tried = [each for each in BACKENDS if each.in_auto is not None]
     return tuple(each.name for each in sorted(tried, key=lambda each: each.in_auto or 0))
 
@@ -192,11 +192,11 @@ def sandbox_from(name: str, *, packages: Sequence[str] = (), type_check: bool = 
     Args:
         name: A backend's name, or `auto`; `docker:IMAGE` is `docker` with an image of your own.
         packages: Installed packages that cells may import.
-        type_check: Check each cell before it runs; with `auto`, where the sandbox that it takes can.
+        type_check: Check each cell before it runs; with `auto`, if the chosen sandbox can.
 
     Raises:
-        ConfigError: There is no such sandbox, what it needs is not installed, it cannot be given packages, it checks no
-            types, or it is one without walls.
+        ConfigError: There is no such sandbox, a module that it needs is not installed, it does not support packages or
+            type checks, or it has no isolation.
     """
     if name == AUTO:
         found: Callable[..., Sandbox] = _load(_AUTO_HOME)

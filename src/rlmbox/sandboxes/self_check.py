@@ -1,7 +1,7 @@
-"""Shows, on this machine and now, that a sandbox holds: it is attacked a little, and judged from the host's side.
+"""Verification that a sandbox isolates code on this machine, by a few attacks that are judged from the host's side.
 
-It fails closed: what cannot be shown counts as missing. The checks are small and bounded, so that a sandbox
-without walls comes to no harm by them.
+It fails closed: what cannot be shown counts as missing. The checks are small and bounded, so that they do no harm in a
+sandbox without isolation.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class CheckResult:
 
     Attributes:
         name: What was checked, such as `seccomp`.
-        holds: Whether it is as it must be.
-        detail: What was seen.
+        holds: Whether the check passed.
+        detail: What was observed.
     """
 
     name: str
@@ -62,7 +62,7 @@ class SelfCheck:
 
     Attributes:
         sandbox: Its name.
-        findings: One for each check that was made; those after a wall that is missing are not made.
+        findings: The results of the checks that were made; none are made after a wall that is missing.
     """
 
     sandbox: str
@@ -70,7 +70,7 @@ class SelfCheck:
 
     @property
     def ok(self) -> bool:
-        """Return whether everything holds."""
+        """Return whether all checks passed."""
         return bool(self.findings) and all(finding.holds for finding in self.findings)
 
     def __str__(self) -> str:
@@ -86,12 +86,12 @@ _done: dict[tuple[str, int], SelfCheck] = {}
 async def self_check(
     make_sandbox: Callable[[], Sandbox], *, battery: Battery | None = None, again: bool = False
 ) -> SelfCheck:
-    """Check a sandbox; what was found is kept for the life of this process. Takes a tenth of a second or more.
+    """Check a sandbox; the result is kept for the life of this process. Takes a tenth of a second or more.
 
     Args:
-        make_sandbox: Makes a sandbox that has not been started.
-        battery: What to check; None decides by the sandbox's name.
-        again: Whether to check also where that was done before.
+        make_sandbox: Creates a sandbox that has not been started.
+        battery: The checks; None for those of the sandbox's name.
+        again: Whether to repeat checks made before.
 
     Raises:
         SandboxUnavailable: The sandbox cannot run here.
@@ -100,7 +100,7 @@ async def self_check(
     key = name, os.getpid()
     if again or key not in _done:
         found = await _checked(name, make_sandbox, battery or BATTERIES.get(name, "process"))
-        if not found.ok:  # not kept: whatever is missing may be put right
+        if not found.ok:  # not kept, since the cause may be fixed
             return found
         _done[key] = found
     return _done[key]
@@ -112,21 +112,21 @@ async def _checked(name: str, make_sandbox: Callable[[], Sandbox], battery: Batt
         with _Canaries() as canaries:
             findings += await _outcomes(checks, make_sandbox, canaries)
         if not all(finding.holds for finding in findings):
-            break  # what exhausts is not tried without walls
+            break  # tests of exhaustion are not made without isolation
     return SelfCheck(name, tuple(findings))
 
 
 async def _outcomes(
     groups: Sequence[_Group], make_sandbox: Callable[[], Sandbox], canaries: _Canaries
 ) -> list[CheckResult]:
-    """Run groups of checks at the same time, each in a session of its own, since whoever asked waits for them."""
+    """Run groups of checks concurrently, each in its own session, because the caller waits for them."""
     found: dict[int, list[CheckResult]] = {}
     raised: list[Exception] = []
 
     async def make(number: int) -> None:
         try:
             found[number] = await _in_session(groups[number], make_sandbox, canaries)
-        except Exception as error:  # noqa: BLE001 - one of them leaves, and no group of them
+        except Exception as error:  # noqa: BLE001 - raised without its exception group
             raised.append(error)
 
     async with anyio.create_task_group() as tasks:
@@ -138,7 +138,7 @@ async def _outcomes(
 
 
 async def _in_session(group: _Group, make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[CheckResult]:
-    """Make checks one after the other in one session."""
+    """Make checks in sequence in one session."""
     limits, checks = group
     found: list[CheckResult] = []
     sandbox = make_sandbox()
@@ -172,17 +172,17 @@ def _failed(name: str, error: Exception) -> CheckResult:
 
 
 class _Canaries:
-    """Secrets that are on the host only: a variable, a file, a listener."""
+    """Secrets that exist only on the host: a variable, a file, a listener."""
 
     def __enter__(self) -> Self:
         self._secrets = {name: secrets.token_hex(16) for name in ("variable", "file")}
-        self.variable = f"RLMBOX_SELF_CHECK_{secrets.token_hex(4)}"  # several may be under way at once
+        self.variable = f"RLMBOX_SELF_CHECK_{secrets.token_hex(4)}"  # several checks may run at once
         os.environ[self.variable] = self._secrets["variable"]
         fd, path = tempfile.mkstemp(prefix="rlmbox-self-check-")
         with os.fdopen(fd, "w") as file:
             file.write(self._secrets["file"])
         self.path = Path(path)
-        self.path.chmod(0o644)  # what keeps a cell out must be the wall
+        self.path.chmod(0o644)  # so that only the sandbox's isolation protects it
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
@@ -194,12 +194,12 @@ class _Canaries:
         os.environ.pop(self.variable, None)
 
     def told(self, execution: Execution) -> list[str]:
-        """Return which secrets a cell told."""
+        """Return which secrets a cell revealed."""
         text = f"{execution.stdout}{execution.stderr}{execution.value}{execution.value_repr}{execution.error}"
         return [name for name, value in self._secrets.items() if value in text]
 
     def was_reached(self) -> bool:
-        """Return whether someone came to the listener."""
+        """Return whether the listener was contacted."""
         try:
             self._listener.accept()[0].close()
         except BlockingIOError:
@@ -212,7 +212,7 @@ _Group = tuple[CellLimits, tuple[_Check, ...]]
 
 
 async def _dictionary(sandbox: Sandbox, code: str) -> dict[str, Any]:
-    """Run a cell whose last expression is a dictionary; raise ValueError where it gave something else."""
+    """Run a cell whose last expression is a dictionary; raise ValueError if it returns anything else."""
     execution = await sandbox.execute(Cell(code))
     if not isinstance(execution.value, dict):
         raise ValueError(f"it gave no answer: {execution.error or execution.value_repr}")  # noqa: TRY004
@@ -233,7 +233,7 @@ known = libc.capget(head, sets)
 
 
 async def _kernel_walls(sandbox: Sandbox, _: _Canaries) -> list[CheckResult]:
-    """Ask the kernel itself, since there may be no /proc to look in."""
+    """Query the kernel directly, since there may be no /proc."""
     seen = await _dictionary(sandbox, _KERNEL)
     has = seen["capget"] != 0 or any(seen["capabilities"]) or seen["bounding"]
     return [
@@ -344,7 +344,7 @@ async def _memory_is_bounded(sandbox: Sandbox, _: _Canaries) -> list[CheckResult
 
 
 async def _time_is_bounded(sandbox: Sandbox, _: _Canaries) -> list[CheckResult]:
-    # Ends by itself, some seconds later, where nothing ends it.
+    # If nothing stops it, it ends by itself some seconds later.
     ended = await sandbox.execute(Cell("n = 0\nfor i in range(100_000_000):\n    n += i"))
     return [CheckResult("timeout", ended.outcome == "timeout", ended.outcome)]
 
@@ -368,7 +368,7 @@ _BATTERIES: Mapping[Battery, tuple[tuple[_Group, ...], ...]] = {
     ),
     "interpreter": (
         ((_LIMITS, (_nothing_to_wall_in,)),),
-        # On a busy machine what is to end for its memory takes longer than the brisk limit.
+        # On a busy machine a kill for memory may take longer than the short limit.
         ((_LIMITS, (_memory_is_bounded,)), (_BRISK, (_time_is_bounded,))),
     ),
 }

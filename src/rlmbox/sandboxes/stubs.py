@@ -1,4 +1,4 @@
-"""Stubs of what is in the REPL, as the text of a `.pyi` file: for type checkers, editors and people."""
+"""Stubs of what is in the REPL, as the text of a `.pyi` file, for type checkers, editors and people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HEADER = (
 
 
 def stubs_of(host: Host, inputs: Mapping[str, object]) -> str:
-    """Write the stubs of what is in the REPL, as the text of a `.pyi` file.
+    """Write stubs for everything in the REPL, as the text of a `.pyi` file.
 
     Args:
         host: The functions that code may call.
@@ -36,7 +36,7 @@ def stubs_of(host: Host, inputs: Mapping[str, object]) -> str:
 
 
 def definitions(host: Host, *, documented: bool = False) -> list[str]:
-    """Write the functions that code may call, and the objects whose methods some of them are.
+    """Write the functions that code may call, and the objects whose methods are functions of the host.
 
     Args:
         host: The functions.
@@ -64,7 +64,7 @@ def _definition(function: HostFunction, first: str, *, documented: bool) -> str:
     returned = "Any"
     try:
         signature = inspect.signature(function.call)
-    except (TypeError, ValueError):  # some functions written in C do not say
+    except (TypeError, ValueError):  # some functions written in C have no signature
         parameters.append("*args: Any, **kwargs: Any")
     else:
         parameters += _parameters(signature)
@@ -98,7 +98,7 @@ def _docstring(summary: str) -> str:
 
 
 def _type(annotation: object) -> str:
-    """Write an annotation, `Any` where it names anything but a built-in type."""
+    """Write an annotation, with `Any` for anything but built-in types."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     try:
         tree = ast.parse(text, mode="eval")

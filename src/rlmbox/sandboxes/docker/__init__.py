@@ -1,4 +1,4 @@
-"""`docker`: cells run in a container that has nothing but a Python, no network and no rights."""
+"""`docker`: cells run in a container that has nothing but Python, no network and no privileges."""
 
 from rlmbox.sandboxes.docker._sandbox import DockerSandbox
 

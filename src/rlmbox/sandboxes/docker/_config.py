@@ -1,4 +1,4 @@
-"""The permissions of a container of `DockerSandbox`: the body of the engine's request to create it."""
+"""The configuration of a container of `DockerSandbox`: the body of the engine's request to create it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GVISOR_THREADS = 206
 
 _OPEN_FILES = 256
 _WORKER_BYTES = 96 * 1024 * 1024
-# What tells of the host and its kernel; engines mask some of it by themselves, and this list takes the place of theirs.
+# Paths that reveal the host and its kernel; engines mask some by default, and this list replaces theirs.
 _MASKED = (
     *(f"/proc/{name}" for name in ("acpi", "asound", "cmdline", "config.gz", "diskstats", "interrupts", "iomem")),
     *(f"/proc/{name}" for name in ("ioports", "kallsyms", "kcore", "keys", "key-users", "latency_stats", "modules")),
@@ -51,13 +51,13 @@ class ContainerPlan:
     Attributes:
         image: The image's name.
         runtime: Name of the engine's runtime, such as `runsc`; None for the engine's default.
-        uid: User and group in the container.
+        uid: User and group id in the container.
         memory_bytes: See `container_memory_bytes`.
-        processes: Processes and threads, as the host's kernel counts them.
-        mounts: Files of the engine's machine to show, by where: `CONTEXT_PATH`.
-        seccomp: The list of system calls, or its path; see `seccomp_profile`.
-        labels: By which the container is found again.
-        is_podman: Whether Podman is asked, which cannot bound a tmpfs's files and hides paths by another option.
+        processes: Limit on processes and threads, as the host's kernel counts them.
+        mounts: Files on the engine's machine to mount, by target: `CONTEXT_PATH`.
+        seccomp: The seccomp profile, or its path; see `seccomp_profile`.
+        labels: Labels by which the container is found again.
+        is_podman: Whether the engine is Podman, which cannot limit a tmpfs's files and masks paths by another option.
     """
 
     image: str
@@ -72,23 +72,23 @@ class ContainerPlan:
 
 
 def container_memory_bytes(cell_memory_bytes: int, text_bytes: int) -> int:
-    """Return the memory that a container needs so that a cell can have `cell_memory_bytes`.
+    """Return the memory that a container needs so that a cell can use `cell_memory_bytes`.
 
     Args:
         cell_memory_bytes: `CellLimits.memory_bytes`.
-        text_bytes: Size in UTF-8 of a context that is a `str` there, which takes up to four bytes a character beside
-            the bytes it is made from; 0 for a longer one, which is mapped, and the kernel can drop it.
+        text_bytes: Size in UTF-8 of a context that is a `str` there, which takes up to four bytes per character in
+            addition to the bytes it is decoded from; 0 for a longer one, which is mapped and can be evicted.
     """
     return max(MEMORY_BYTES, cell_memory_bytes + 5 * text_bytes + TMP_BYTES + _WORKER_BYTES)
 
 
 def seccomp_profile(*, as_path: bool = False, for_gvisor: bool = False) -> str:
-    """Return the list of system calls that are let through, as the engine takes it.
+    """Return the seccomp profile, in the form that the engine accepts.
 
     Args:
-        as_path: Whether it takes the path of a file, as Podman does.
-        for_gvisor: Whether gVisor is to apply it. That refuses `clone3` with an error after which the C library starts
-            no thread, so `clone3` is let through to gVisor's own kernel, which does not have it or is a wall itself.
+        as_path: Whether it needs the path of a file, as Podman does.
+        for_gvisor: Whether gVisor is to apply it. gVisor would reject `clone3` with an error after which the C library
+            starts no thread, so `clone3` is passed on to gVisor's own kernel, which lacks it or is a wall itself.
     """
     path = Path(__file__).with_name("_seccomp.json")
     if as_path:
@@ -118,7 +118,7 @@ def container_config(plan: ContainerPlan) -> dict[str, Any]:
         "Labels": dict(plan.labels),
         "Tty": False,
         "OpenStdin": True,
-        "StdinOnce": True,  # when our connection ends, so does its input, and the relay ends the container
+        "StdinOnce": True,  # its input ends with our connection, whereupon the relay ends the container
         "AttachStdin": True,
         "AttachStdout": True,
         "AttachStderr": True,
@@ -139,23 +139,23 @@ def _host_config(plan: ContainerPlan) -> dict[str, Any]:
         "ReadonlyPaths": list(_READ_ONLY),
         "SecurityOpt": ["no-new-privileges", f"seccomp={plan.seccomp}", *_podmans_own(plan)],
         "Memory": plan.memory_bytes,
-        "MemorySwap": plan.memory_bytes,  # both together, so that there is no swap
+        "MemorySwap": plan.memory_bytes,  # memory and swap together, so no swap
         "NanoCpus": 1_000_000_000,
         "PidsLimit": plan.processes,
         "OomScoreAdj": 500,
         "Ulimits": [
             {"Name": "nofile", "Soft": _OPEN_FILES, "Hard": _OPEN_FILES},
-            # The kernel counts these by user, so this is no wall; Podman would ask for more than it may itself.
+            # The kernel counts these by user, so this is no security boundary; Podman would exceed its own limit.
             {"Name": "nproc", "Soft": 1024, "Hard": 1024},
             {"Name": "core", "Soft": 0, "Hard": 0},
             {"Name": "fsize", "Soft": TMP_BYTES, "Hard": TMP_BYTES},
             {"Name": "memlock", "Soft": 0, "Hard": 0},
             {"Name": "msgqueue", "Soft": 0, "Hard": 0},
         ],
-        "Init": False,  # the relay is process 1, and reaps
-        "LogConfig": {"Type": "none", "Config": {}},  # or all that passes the wire would be written to the host's disk
+        "Init": False,  # the relay is process 1, and reaps children
+        "LogConfig": {"Type": "none", "Config": {}},  # or all that passes the wire would be logged to disk
         "RestartPolicy": {"Name": "no"},
-        "AutoRemove": False,  # how it ended is asked for first; see `docker.py`
+        "AutoRemove": False,  # its exit state is queried first; see `_engine.py`
     }
     if plan.runtime is not None:
         config["Runtime"] = plan.runtime
@@ -166,7 +166,7 @@ def _host_config(plan: ContainerPlan) -> dict[str, Any]:
 
 
 def _podmans_own(plan: ContainerPlan) -> list[str]:
-    # Podman passes over `MaskedPaths` without a word.
+    # Podman silently ignores `MaskedPaths`.
     return [f"mask={':'.join(_MASKED)}"] if plan.is_podman else []
 
 

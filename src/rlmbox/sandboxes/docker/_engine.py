@@ -1,4 +1,4 @@
-"""The container engine, Docker's or Podman's, as `DockerSandbox` needs it. Everything here blocks."""
+"""The parts of a container engine's API, Docker's or Podman's, that `DockerSandbox` needs. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Survey:
     """The capabilities of an engine.
 
     Attributes:
-        runtimes: Names of the runtimes that a container can ask for.
-        default_runtime: The one it gets otherwise.
-        lacking: What the engine cannot limit.
-        is_podman: Whether it is Podman, which takes some of what a container may do in another form than Docker.
+        runtimes: Names of the available runtimes.
+        default_runtime: The default one.
+        lacking: Limits that the engine cannot enforce.
+        is_podman: Whether it is Podman, which needs some settings in another form than Docker.
     """
 
     runtimes: tuple[str, ...]
@@ -60,10 +60,10 @@ class Survey:
     is_podman: bool = False
 
     def runtime(self, wanted: str | None) -> str:
-        """Return the name of the runtime to use; `runsc` where there is one, unless another is wanted.
+        """Return the name of the runtime to use: the wanted one, or `runsc` if available.
 
         Raises:
-            SandboxUnavailable: The engine does not have the one that is wanted.
+            SandboxUnavailable: The engine does not have the wanted one.
         """
         have = {*self.runtimes, self.default_runtime}
         chosen = wanted or (STRONG_RUNTIME if STRONG_RUNTIME in have else self.default_runtime)
@@ -73,7 +73,7 @@ class Survey:
         return chosen
 
     def warning(self, runtime: str) -> str | None:
-        """Say in what the wall is weaker than it could be; None when it is not."""
+        """Describe how the isolation is weaker than it could be; None if it is not."""
         faults = [] if runtime == STRONG_RUNTIME else [_SHARED_KERNEL]
         if self.lacking:
             faults.append(f"the engine cannot limit {', '.join(self.lacking)}: its host has no such cgroup")
@@ -84,10 +84,10 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class ContainerExit:
-    """The end of a container that was not killed by us.
+    """The end of a container that we did not kill.
 
     Attributes:
-        how: Such as `signal 9`.
+        how: A description such as `signal 9`.
         for_memory: Whether the kernel killed the worker because the container's memory was used up.
     """
 
@@ -96,11 +96,11 @@ class ContainerExit:
 
     @classmethod
     def of(cls, words: str, state: Mapping[str, Any], *, in_gvisor: bool = False) -> ContainerExit:
-        """Judge by what the relay and the engine say.
+        """Determine it from what the relay and the engine report.
 
-        The relay tells what became of the worker, and whether the kernel counted a kill for memory; the engine has a
-        flag for that too, but not with every engine and kernel. Under Linux nothing inside can kill process 1, so where
-        that was killed and could say nothing, it was the kernel, for memory. gVisor lets a cell do that, so there only
+        The relay reports how the worker ended, and whether the kernel counted a kill for memory; the engine has a
+        flag for that too, but not with every engine and kernel. Under Linux nothing inside can kill process 1, so if
+        that was killed without a report, the kernel did it, for memory. Under gVisor a cell can kill it, so there only
         the engine's flag counts.
 
         Args:
@@ -120,7 +120,7 @@ class ContainerExit:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn what the SDK raises into SandboxUnavailable, in one line that begins with `what`."""
+    """Turn exceptions of the SDK into SandboxUnavailable, in one line that begins with `what`."""
     from docker.errors import DockerException
 
     try:
@@ -135,7 +135,7 @@ def connect(url: str | None) -> Iterator[Any]:
     """Open a client of the engine, and close it.
 
     Args:
-        url: The engine's address; None takes DOCKER_HOST or looks where engines listen.
+        url: The engine's address; None uses DOCKER_HOST or the first engine that listens in a known place.
 
     Raises:
         SandboxUnavailable: The SDK is not installed, or no engine answers.
@@ -160,7 +160,7 @@ def connect(url: str | None) -> Iterator[Any]:
 
 
 def _check_listens(address: str) -> None:
-    """Raise OSError where nobody listens at a unix socket; the SDK would leave one of its own open."""
+    """Raise OSError if nobody listens on a unix socket; the SDK would leak one of its own."""
     scheme, _, path = address.partition("://")
     if scheme == "unix":
         with socket.socket(socket.AF_UNIX) as tried:
@@ -183,14 +183,14 @@ def _found() -> str:
 
 
 def survey(client: Any) -> Survey:
-    """Ask an engine what it has."""
+    """Query an engine's capabilities."""
     with explained("the engine does not tell what it has"):
         info = client.info()
         podman = any("podman" in str(part.get("Name")).lower() for part in client.version().get("Components") or ())
-    # Podman names every runtime that it would know how to use, installed or not, and takes none from a request.
+    # Podman lists every runtime that it knows, installed or not, and accepts none in a request.
     runtimes = () if podman else tuple(info.get("Runtimes") or ())
     lacking = tuple(what for key, what in _LIMITS.items() if info.get(key) is False)
-    default = Path(str(info.get("DefaultRuntime") or "")).name  # of which Podman gives the path
+    default = Path(str(info.get("DefaultRuntime") or "")).name  # Podman returns its path
     return Survey(runtimes, default, lacking, is_podman=podman)
 
 
@@ -200,10 +200,10 @@ def labels() -> dict[str, str]:
 
 
 def create(client: Any, config: dict[str, Any]) -> str:
-    """Create a container and return its number.
+    """Create a container and return its id.
 
     Raises:
-        SandboxUnavailable: The engine does not have the image, or does not do what is asked.
+        SandboxUnavailable: The engine does not have the image, or rejects the request.
     """
     from docker.errors import ImageNotFound
 
@@ -224,14 +224,14 @@ def attach(client: Any, container: str) -> AttachedSocket:
     """Connect to a container's input and outputs, before it is started."""
     with explained("the container cannot be attached to"):
         stream = client.attach_socket(container, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-        # The SDK gives a reader over the connection of an HTTP response; a descriptor of our own outlives both.
+        # The SDK returns a reader over the connection of an HTTP response; a descriptor of our own outlives both.
         fd = os.dup(stream.fileno())
         getattr(stream, "_response", stream).close()
     return AttachedSocket(fd)
 
 
 def end_state(client: Any, container: str) -> dict[str, Any]:
-    """Wait for a container's end and return what the engine knows of it, or nothing where it does not say."""
+    """Wait for a container's end and return the engine's record of it, or nothing if there is none."""
     from docker.errors import DockerException
 
     with suppress(OSError, DockerException):
@@ -242,7 +242,7 @@ def end_state(client: Any, container: str) -> dict[str, Any]:
 
 
 def remove(client: Any, container: str) -> None:
-    """Kill and remove a container, and wait until it is gone. One whose engine is gone ends by itself."""
+    """Kill and remove a container, and wait until it is gone. If the engine is gone, it ends by itself."""
     from docker.errors import DockerException, NotFound
 
     deadline = time.monotonic() + _GONE_S
@@ -251,12 +251,12 @@ def remove(client: Any, container: str) -> None:
             client.remove_container(container, v=True, force=True)
         except NotFound:
             return
-        except (OSError, DockerException):  # such as a removal that is under way already
+        except (OSError, DockerException):  # for example, a removal already in progress
             time.sleep(0.05)
 
 
 def sweep(client: Any) -> None:
-    """Remove the ended containers of processes that are gone: one that was killed could not do it."""
+    """Remove ended containers of dead processes, which could not do it themselves if they were killed."""
     from docker.errors import DockerException
 
     with suppress(OSError, DockerException):
@@ -271,7 +271,7 @@ def _owner(pid: int) -> str:
 
 
 def _is_alive(owner: str) -> bool:
-    """Return whether a container's process lives; True where that cannot be known from here."""
+    """Return whether a container's process is alive; True if that cannot be determined from here."""
     machine, _, process = owner.partition(":")
     pid, _, started = process.partition(":")
     return machine != _machine() or not pid.isdecimal() or _started(int(pid)) == started
@@ -284,7 +284,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return when a process started, in the kernel's ticks; '' when there is none."""
+    """Return when a process started, in the kernel's ticks; '' if it does not exist."""
     if Path("/proc/self/stat").exists():
         with suppress(OSError, IndexError):
             return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]

@@ -1,4 +1,4 @@
-"""Folders of ours that no other user can look into, for what a container is shown, and their removal."""
+"""Private folders for files that are mounted in a container, and their removal."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _NEW_S = 60.0
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """Make a folder that no other user can look into, and remove it; `sweep` does so if this process is killed."""
+    """Create a folder that no other user can access, and remove it; `sweep` does so if this process is killed."""
     import fcntl
 
     path = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
         with _opened(path) as fd:
-            with suppress(OSError):  # not every file system has such locks; then nobody will sweep there
+            with suppress(OSError):  # some file systems lack such locks; then `sweep` does not run there
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield path
     finally:
@@ -30,13 +30,13 @@ def private_folder() -> Iterator[Path]:
 
 
 def sweep() -> None:
-    """Remove the folders of processes of ours that are gone: the kernel has opened their locks."""
+    """Remove the folders of our dead processes, whose locks the kernel has released."""
     import fcntl
 
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError), _opened(path) as fd:
             folder = os.fstat(fd)
-            if folder.st_uid != os.geteuid() or time.time() - folder.st_mtime < _NEW_S:  # it may not be locked yet
+            if folder.st_uid != os.geteuid() or time.time() - folder.st_mtime < _NEW_S:  # may not be locked yet
                 continue
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)

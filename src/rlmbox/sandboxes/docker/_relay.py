@@ -1,14 +1,14 @@
 """Process 1 of a container: `python -I -S -X utf8 -c THIS_FILE SOURCE_OF_THE_WORKER`.
 
-Standard library only, Python 3.11 and later. It starts the worker as its child and carries what comes from it to the
-container's output: the wire and both printed streams in one, because an engine does not keep the order of two, and what
-a cell printed must arrive before its result. A frame is a byte of kind, three zeros, four bytes of big-endian length;
-the last one says how the worker ended. The host's frames come by the container's standard input and go to the worker as
-they are; a byte between two of them that begins none means that the cell is to be interrupted. When the input is
-closed, because the host is gone or has had enough, this process ends, and the kernel ends all others of the container
-with it.
+Standard library only, Python 3.11 and later. It starts the worker as its child and forwards the worker's output to the
+container's: the wire and both printed streams in one, because an engine does not keep the order of two, and what a cell
+printed must arrive before its result. A frame has a byte for its kind, three zero bytes and four bytes of big-endian
+length; the last one says how the worker ended. The host's frames arrive on the container's standard input and are
+passed to the worker unchanged; a byte between two of them that starts no frame means that the cell is to be
+interrupted. When the input is closed, because the host is gone or has finished, this process ends, and the kernel kills
+all others in the container.
 
-Like the worker it belongs to the cell once one has run; the host believes nothing of it.
+Like the worker it belongs to the cell once one has run; the host trusts nothing that it sends.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ import types
 from contextlib import suppress
 
 WIRE, STDOUT, STDERR, END = 1, 2, 3, 4
-INTERRUPT = b"\xff"  # no frame is so long that its length begins so
+INTERRUPT = b"\xff"  # no frame is long enough for its length to begin with this
 LENGTH_BYTES = 4
-PIECE_BYTES = 1 << 16  # what a pipe holds, so that one read empties it
-LEFT_PIECES = 16  # of what a dead worker's children go on writing
+PIECE_BYTES = 1 << 16  # a pipe's capacity, so that one read empties it
+LEFT_PIECES = 16  # read at most from what a dead worker's children go on writing
 CLEAN = "clean"
 HASH_SEED = "1"  # as in `_worker.py`
 
 
 def main() -> None:
     source = sys.argv[1]
-    if sys.argv[2:] != [CLEAN]:  # engines and images set variables; what `/proc/1/environ` shows is from the start
+    if sys.argv[2:] != [CLEAN]:  # engines and images set variables, which `/proc/1/environ` shows as at the start
         options = [word for given in sys.orig_argv[1:] for word in (("-s", "-P") if given == "-I" else (given,))]
         os.execve(sys.executable, [sys.executable, *options, CLEAN], {"PYTHONHASHSEED": HASH_SEED})  # noqa: S606
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def set_dumpable(flag: int) -> None:
-    """Let processes of the same user look into this one's memory, or not."""
+    """Allow processes of the same user to read this one's memory, or not."""
     with suppress(Exception):
         import ctypes
 
@@ -72,12 +72,12 @@ def set_dumpable(flag: int) -> None:
 
 
 def become_worker(source: str, from_host: int, wire: int, out: int, err: int) -> None:
-    """Make this process the worker: the wire at descriptors of its own, pipes at 1 and 2, nothing at 0."""
+    """Turn this process into the worker: the wire on descriptors of its own, pipes on 1 and 2, nothing on 0."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123 - slow
-        file.write("1000")  # where memory runs out, the worker goes and not the process that can say so
+        file.write("1000")  # when memory runs out, the worker is killed and not the process that can report it
     set_dumpable(1)
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     os.dup2(out, 1)
@@ -91,28 +91,28 @@ def become_worker(source: str, from_host: int, wire: int, out: int, err: int) ->
     sys.modules["__main__"] = module
     try:
         exec(compile(source, "_worker.py", "exec"), vars(module))  # noqa: S102 - the host's own source
-    except BaseException:  # noqa: BLE001 - this process must not go on as a second relay
+    except BaseException:  # noqa: BLE001 - this process must not continue as a second relay
         sys.excepthook(*sys.exc_info())
     os._exit(1)
 
 
 class Inward:
-    """The host's frames on their way to the worker.
+    """Forwards the host's frames to the worker.
 
     Args:
-        pid: The worker.
-        fd: The pipe to it, which does not block.
+        pid: The worker's process id.
+        fd: The pipe to it, which is non-blocking.
     """
 
     def __init__(self, pid: int, fd: int) -> None:
         self._pid, self.fd = pid, fd
         self._length = b""
-        self._left = 0  # of the frame that is being read
+        self._left = 0  # bytes left of the frame being read
         self.waiting = b""
         self.is_watched = False
 
     def read(self) -> bool:
-        """Take what the host has sent; return False at the end."""
+        """Read what the host has sent; return False at the end."""
         data = os.read(0, PIECE_BYTES)
         if not data:
             return False
@@ -135,18 +135,18 @@ class Inward:
         return True
 
     def write(self) -> None:
-        """Pass on as much as there is room for."""
+        """Forward as much as there is room for."""
         try:
             while self.waiting:
                 self.waiting = self.waiting[os.write(self.fd, self.waiting) :]
         except BlockingIOError:
             pass
-        except BrokenPipeError:  # how the worker ended is told in a moment
+        except BrokenPipeError:  # how the worker ended is reported soon
             self.waiting = b""
 
 
 def carry(pid: int, carried: dict[int, int], wake: int, inward: Inward) -> int | None:
-    """Carry frames until the worker ends; return its status as `ended` does, None when the input has ended first."""
+    """Forward frames until the worker ends; return its status as `ended` does, None if the input has ended first."""
     poll = select.poll()
     for fd in carried.values():
         poll.register(fd, select.POLLIN)
@@ -175,7 +175,7 @@ def carry(pid: int, carried: dict[int, int], wake: int, inward: Inward) -> int |
 
 
 def watch(poll: select.poll, inward: Inward) -> None:
-    """Look for room towards the worker while something waits for it, and take no more until then."""
+    """Poll for room towards the worker while data waits for it, and read no more until then."""
     if inward.waiting:
         poll.register(0, 0)
         poll.register(inward.fd, select.POLLOUT)
@@ -186,7 +186,7 @@ def watch(poll: select.poll, inward: Inward) -> None:
 
 
 def forward_printed(printed: dict[int, int]) -> list[int]:
-    """Forward what is in the pipes of printed output; return those that have ended, which are carried no more."""
+    """Forward the pending printed output; return the pipes that have ended, which are dropped."""
     over = []
     for kind, fd in tuple(printed.items()):
         data = read_now(fd)
@@ -198,7 +198,7 @@ def forward_printed(printed: dict[int, int]) -> list[int]:
 
 
 def read_now(fd: int) -> bytes | None:
-    """Return what is in a pipe, which one read empties; nothing at its end, None where there is nothing yet."""
+    """Read all that is in a pipe; return nothing at its end, None if there is nothing yet."""
     try:
         return os.read(fd, PIECE_BYTES)
     except BlockingIOError:
@@ -206,7 +206,7 @@ def read_now(fd: int) -> bytes | None:
 
 
 def ended(worker: int, wake: int) -> int | None:
-    """Reap whatever has ended; where the worker was among that, return its exit status, or its signal's negative."""
+    """Reap ended children; if the worker is among them, return its exit status, or its signal as a negative number."""
     with suppress(BlockingIOError):
         os.read(wake, 4096)
     found = None
@@ -218,12 +218,12 @@ def ended(worker: int, wake: int) -> int | None:
 
 
 def words(status: int, has_run_out: bool) -> bytes:
-    """Return how the worker ended, and whether memory ran out."""
+    """Describe how the worker ended, and whether memory ran out."""
     return (f"signal {-status}" if status < 0 else f"exit status {status}").encode() + b" oom" * has_run_out
 
 
 def carry_rest(kind: int, fd: int) -> None:
-    """Carry what is still in a pipe."""
+    """Forward what is still in a pipe."""
     os.set_blocking(fd, False)
     with suppress(BlockingIOError):
         for _ in range(LEFT_PIECES):
@@ -241,7 +241,7 @@ def forward(kind: int, data: bytes) -> None:
 
 
 def oom_kills() -> int:
-    """Count the processes of this container that the kernel has killed for their memory."""
+    """Count the processes of this container that the kernel has killed for memory."""
     for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
         with suppress(OSError, ValueError), open(path, encoding="ascii") as file:  # noqa: PTH123 - pathlib is slow
             for line in file:

@@ -1,4 +1,4 @@
-"""`docker`: cells run in a container that has nothing but a Python, no network and no rights."""
+"""`docker`: cells run in a container that has nothing but Python, no network and no privileges."""
 
 from __future__ import annotations
 
@@ -47,21 +47,20 @@ _COPY_BYTES = 1 << 20
 class DockerSandbox(WorkerSandbox):
     """Runs cells in a container of its own, by Docker or by Podman's service.
 
-    The container has no network, a read-only root, 64 MB of /tmp that cannot be executed from, a user that is
-    nobody's, no capabilities, no way to gain any, at least 512 MB of memory and no swap, 50 processes and one
-    CPU. Its kernel is gVisor's where the engine has `runsc`, and the host's behind a list of the system calls
-    that Python needs otherwise, which `warning` then says. The context is mounted read-only; for an engine on another
-    machine it is sent.
+    The container has no network, a read-only root, 64 MB of /tmp mounted noexec, an unused user id, no capabilities
+    and no way to gain any, at least 512 MB of memory and no swap, 50 processes and one CPU. Its kernel is gVisor's if
+    the engine has `runsc`; otherwise it is the host's, with a seccomp filter for the system calls that Python needs,
+    and `warning` says so. The context is mounted read-only; to an engine on another machine it is sent.
 
     Args:
-        image: An image with Python 3.11 or later as `python3`; nothing of rlmbox need be in it.
-        engine_url: The engine's address, such as `unix:///run/docker.sock`; None takes DOCKER_HOST, or the first
+        image: An image with Python 3.11 or later as `python3`; it needs nothing of rlmbox.
+        engine_url: The engine's address, such as `unix:///run/docker.sock`; None uses DOCKER_HOST, or the first
             engine that listens in one of the known places.
-        runtime: The engine's runtime to use, such as `runc`; None takes `runsc` where there is one.
+        runtime: The engine's runtime to use, such as `runc`; None uses `runsc` if available.
         packages: Packages of the image that cells may import, such as `numpy`. Nothing is fetched or copied when a
-            container starts: where the image lacks one, an import of it says how to make an image that has it.
-        package_paths: Directories of the image that imports search after the standard library; with `packages`, those
-            into which pip and Debian install are searched too.
+            container starts: if the image lacks one, the error on its import says how to make an image that has it.
+        package_paths: Directories of the image that are searched for imports after the standard library; with
+            `packages`, the ones into which pip and Debian install are searched, too.
     """
 
     name = "docker"
@@ -84,12 +83,12 @@ class DockerSandbox(WorkerSandbox):
 
     @property
     def warning(self) -> str | None:
-        """In what the wall is weaker than it could be, once started; None when it is not."""
+        """A description of how the isolation is weaker than it could be, once started; None if it is not."""
         return self._containers.warning
 
     @property
     def runtime(self) -> str:
-        """The engine's runtime that was used, once started, such as `runsc`; '' before."""
+        """The engine's runtime in use, such as `runsc`, once started; '' before."""
         return self._containers.runtime
 
     async def start(
@@ -124,14 +123,14 @@ _NONE = CellError("SandboxCrashed", "")
 
 
 def explained(execution: Execution, packages: Sequence[str]) -> Execution:
-    """Say how an image with packages is made, where one that was named is not in it."""
+    """Add how to make an image with the packages, if one that was named is missing in it."""
     if not packages or not _installed.missing_module(execution.error):
         return execution
     return _installed.with_advice(execution, recipe(packages))
 
 
 def recipe(packages: Sequence[str]) -> str:
-    """Return how an image that has packages is made, in one line."""
+    """Return how to make an image with the packages, in one line."""
     names = " ".join(packages)
     return (
         "make an image that has it, with a Dockerfile of two lines, `FROM python:3.13-slim` and "
@@ -145,7 +144,7 @@ def _allowed(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """The choices of the user; see `DockerSandbox`."""
+    """The user's choices; see `DockerSandbox`."""
 
     image: str
     engine_url: str | None
@@ -156,7 +155,7 @@ class _ContainerWall:
     """Launches workers in containers, one after the other.
 
     Args:
-        choice: What the user asked for.
+        choice: The user's choices.
     """
 
     def __init__(self, choice: _Choice) -> None:
@@ -171,7 +170,7 @@ class _ContainerWall:
 
     @property
     def ran_out_of_memory(self) -> bool:
-        """Return whether the last container ended for that."""
+        """Return whether the last container ended because it ran out of memory."""
         return self._container is not None and self._container.ran_out_of_memory
 
     async def launch(self, context_fd: int | None) -> _Container:
@@ -185,7 +184,7 @@ class _ContainerWall:
         plan = ContainerPlan(
             image=self._choice.image,
             runtime=None,
-            # One number for all would let one container use up what the kernel grants to a user.
+            # With a single user id, one container could use up what the kernel grants to a user.
             uid=_FIRST_UID + secrets.randbelow(_UIDS),
             memory_bytes=container_memory_bytes(self.memory_bytes, self.text_bytes),
             processes=PROCESSES,
@@ -212,13 +211,13 @@ class _ContainerWall:
             return _Container(client, number, stream, context, undo.pop_all(), in_gvisor=in_gvisor)
 
     def _place(self, context_fd: int | None) -> Mapping[str, Any]:
-        """Return where the file with the texts is; without one they are told, or read from the host, part by part."""
+        """Return where the file with the texts is; without one they are sent, or read from the host in parts."""
         return {} if context_fd is None or CONTEXT_PATH in self._refused else {"path": CONTEXT_PATH}
 
     def _running(
         self, client: Any, plan: ContainerPlan, files: Mapping[str, str], undo: ExitStack
     ) -> tuple[str, AttachedSocket]:
-        """Start a container with these files mounted, but for those that the engine refuses: it may not see them."""
+        """Start a container with these files mounted, except those that the engine refuses as unseen."""
         while True:
             shown = {target: source for target, source in files.items() if target not in self._refused}
             with ExitStack() as attempt:
@@ -234,7 +233,7 @@ class _ContainerWall:
                     return number, stream
 
     def _fitted(self, plan: ContainerPlan, client: Any) -> ContainerPlan:
-        """Return the plan for what the engine has, and keep what is to be known of that."""
+        """Adapt the plan to the engine's capabilities, and record what the user should know of them."""
         if self._survey is None:
             self._survey = engine.survey(client)
             engine.sweep(client)
@@ -255,11 +254,11 @@ class _Container:
     """A worker in a running container.
 
     Args:
-        client: The engine's.
-        number: The container's.
+        client: The engine's client.
+        number: The container's id.
         stream: The connection to it through the engine, which is the wire.
         context: Where the worker finds the context.
-        undo: What frees everything.
+        undo: Releases everything.
         in_gvisor: Whether the container's kernel is gVisor's.
     """
 
@@ -282,19 +281,19 @@ class _Container:
         self.ran_out_of_memory = False
 
     def ease(self) -> None:
-        """Do nothing: nobody here may change the limits of a container's process."""
+        """Do nothing: we cannot change the limits of a container's process."""
 
     def interrupt(self) -> bool:
-        """Interrupt the cell that runs, by way of the relay; see `WorkerProcess.interrupt`."""
+        """Interrupt the running cell, through the relay; see `WorkerProcess.interrupt`."""
         return self.wire.interrupt()
 
     def kill(self) -> None:
-        """Close the container's input, which ends it; see `WorkerProcess.kill`. `reap` makes sure of it."""
+        """Close the container's input, which ends it; see `WorkerProcess.kill`. `reap` makes sure of that."""
         with suppress(OSError):
             self.wire.shutdown(socket.SHUT_RDWR)
 
     async def reap(self) -> str:
-        """Remove the container and free what it had; see `WorkerProcess.reap`."""
+        """Remove the container and release its resources; see `WorkerProcess.reap`."""
         return await anyio.to_thread.run_sync(self._reap)
 
     def _reap(self) -> str:
@@ -310,7 +309,7 @@ class _Container:
 
 
 def _running(client: Any, plan: ContainerPlan, undo: ExitStack) -> tuple[str, AttachedSocket]:
-    """Create, attaches to and start a container; return its number and the connection."""
+    """Create, attach to and start a container; return its id and the connection."""
     number = engine.create(client, container_config(plan))
     undo.callback(engine.remove, client, number)
     stream = engine.attach(client, number)
@@ -325,10 +324,10 @@ def _running(client: Any, plan: ContainerPlan, undo: ExitStack) -> tuple[str, At
 
 @contextmanager
 def _shared(fd: int) -> Iterator[str]:
-    """Return the path of a file that any user can read where it is mounted: the file itself, or a copy.
+    """Yield the path of a file that any user can read where it is mounted: the file itself, or a copy.
 
-    A copy lies where no other user can reach it. The file itself is taken where its name can stand for nothing else,
-    since the engine may read files that we may not.
+    A copy is placed where no other user can reach it. The file itself is used if its path cannot be made to refer to
+    another file, since the engine may read files that we may not.
     """
     own = _path_of(fd)
     if own is not None:
@@ -346,16 +345,16 @@ def _shared(fd: int) -> Iterator[str]:
 
 
 def _path_of(fd: int) -> str | None:
-    """Return the path of a file that everybody may read, if only we or root could put another in its place."""
+    """Return the path of a world-readable file, if only we or root could replace the file at that path."""
     ours = (0, os.geteuid())
     status = os.fstat(fd)
     try:
         path = Path(f"/proc/self/fd/{fd}").readlink()
         named = path.lstat()
         folders = [folder.stat() for folder in path.parents]
-    except OSError:  # no such file any more, or not Linux
+    except OSError:  # the file is gone, or this is not Linux
         return None
-    # In a folder with the sticky bit, such as /tmp, others can make files but not replace ours.
+    # In a folder with the sticky bit, such as /tmp, others can create files but not replace ours.
     closed = all(f.st_uid in ours and (not f.st_mode & 0o022 or f.st_mode & stat.S_ISVTX) for f in folders)
     same = (named.st_dev, named.st_ino) == (status.st_dev, status.st_ino)
     return str(path) if closed and same and named.st_uid in ours and status.st_mode & stat.S_IROTH else None

@@ -1,8 +1,8 @@
-"""The host's end of a container's attach stream, in which its relay carries the worker's wire and what is printed.
+"""The host's end of a container's attach stream, in which its relay sends the worker's wire and printed output.
 
-Two layers of frames with the same eight-byte header come in. The outer ones are the engine's: which of the
-container's two outputs. The inner ones are `_relay.py`'s and so hostile: lengths are never allocated, kinds
-are checked, and frames are counted, because each costs work however small it is.
+There are two layers of frames with the same eight-byte header. The outer ones are the engine's, which name one of the
+container's two outputs. The inner ones are `_relay.py`'s and so hostile: nothing is allocated for a claimed length,
+kinds are checked, and frames are counted, because each costs work however small it is.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _END = re.compile(r"(signal|exit status) \d{1,3}( oom)?")
 
 
 class BrokenStream(ConnectionAbortedError):
-    """The stream is not that of a container of ours; an OSError, as if the connection had ended."""
+    """The stream is not that of our container; an OSError, as if the connection had ended."""
 
 
 class Frames:
-    """Takes a stream of frames apart, in pieces as they come.
+    """Parses a stream of frames incrementally.
 
     Args:
-        kinds: The kinds of frames there may be.
-        frames_per_s: How many may come per second; twice that at once.
+        kinds: The valid kinds of frames.
+        frames_per_s: Maximum rate of frames; twice as many may arrive at once.
     """
 
     def __init__(self, kinds: Collection[int], frames_per_s: float = _FRAMES_PER_S) -> None:
@@ -48,10 +48,10 @@ class Frames:
         self._allowance, self._counted_at = 2 * frames_per_s, time.monotonic()
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Return the parts of payloads in some more of the stream, each with its kind.
+        """Yield the parts of payloads in another part of the stream, each with its kind.
 
         Raises:
-            BrokenStream: A header is not one, or there are too many.
+            BrokenStream: A header is invalid, or there are too many frames.
         """
         at, size = 0, len(data)
         while at < size:
@@ -82,13 +82,13 @@ class Frames:
 
 
 class AttachedSocket(socket.socket):
-    """A container's attach connection, as if it were a socket to the worker alone.
+    """A container's attach connection, with the interface of a socket to the worker alone.
 
-    What the worker's process wrote to its descriptors goes into two pipes, and before a frame of the wire is given,
-    all that was printed before it is in them.
+    The output of the worker's process goes into two pipes; before a frame of the wire is returned, everything printed
+    before it is in them.
 
     Args:
-        fd: The connection, which is this object's from now on.
+        fd: The connection, owned by this object.
     """
 
     def __init__(self, fd: int) -> None:
@@ -98,14 +98,14 @@ class AttachedSocket(socket.socket):
         self._pipes: dict[int, tuple[int, int]] = {}
         self._words = b""
         self._full = self._is_interrupting = False
-        self._left = 0  # of the frame that is being sent
+        self._left = 0  # bytes left of the frame being sent
         self.has_ended = False
         self.problem = ""
         try:
             for kind in (STDOUT, STDERR):
                 self._pipes[kind] = os.pipe()
                 os.set_blocking(self._pipes[kind][1], False)
-            # An empty pipe takes so much in one write. The kernel gives small ones to who has very many.
+            # An empty pipe takes this much in one write, unless its user has very many pipes and so gets small ones.
             self._piece_bytes = min(_pipe_bytes(write) for _, write in self._pipes.values())
         except BaseException:
             self.close()
@@ -113,21 +113,21 @@ class AttachedSocket(socket.socket):
 
     @property
     def outputs(self) -> tuple[int, int]:
-        """The file descriptors to read printed output from; the reader closes them."""
+        """The file descriptors of printed output, which their reader closes."""
         return self._pipes[STDOUT][0], self._pipes[STDERR][0]
 
     @property
     def last_words(self) -> str:
-        """The way the worker ended, such as `signal 9`, with ` oom` after it where memory ran out; '' where unknown."""
+        """The worker's end, such as `signal 9`, followed by ` oom` if memory ran out; '' if unknown."""
         text = self._words.decode("ascii", "replace")
         return text if _END.fullmatch(text) else ""
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """Return what the worker wrote to the wire, and put the rest where it belongs.
+        """Return what the worker wrote to the wire, and put the rest into the pipes.
 
         Raises:
             BlockingIOError: There is nothing for the wire yet, or the pipes have to be read first.
-            BrokenStream: The stream is not one of ours.
+            BrokenStream: The stream is not that of our container.
         """
         if self.problem:
             raise BrokenStream(self.problem)
@@ -147,7 +147,7 @@ class AttachedSocket(socket.socket):
         return wire
 
     def send(self, data: Buffer, flags: int = 0, /) -> int:
-        """Send what follows of a frame for the worker; one frame begins where another has ended."""
+        """Send more of a frame for the worker; the next frame begins where this one ends."""
         if not self._left:
             self._send_interrupt()
             self._left = len(memoryview(data))
@@ -158,9 +158,9 @@ class AttachedSocket(socket.socket):
         return sent
 
     def interrupt(self) -> bool:
-        """Have the relay interrupt the cell, once the frame that is being sent is through; return False if it is gone.
+        """Have the relay interrupt the cell, once the current frame has been sent; return False if it is gone.
 
-        The relay passes on what it reads in order, so that it concerns no cell that is sent later.
+        The relay processes its input in order, so the interrupt cannot hit a cell that is sent later.
         """
         self._is_interrupting = True
         try:
@@ -176,7 +176,7 @@ class AttachedSocket(socket.socket):
             super().send(INTERRUPT)
 
     def discard(self) -> None:
-        """Close everything, where nobody has taken the outputs."""
+        """Close everything if nobody has taken the outputs."""
         super().close()
         for read, write in self._pipes.values():
             os.close(read)
@@ -194,7 +194,7 @@ class AttachedSocket(socket.socket):
     def _sorted(self, data: bytes) -> bytes:
         parts: dict[int, list[bytes]] = {WIRE: [], STDOUT: [], STDERR: []}
         for stream, payload in self._engine.feed(data):
-            if stream == _ENGINE_STDERR:  # of the relay itself, which has something to say only when it fails
+            if stream == _ENGINE_STDERR:  # from the relay itself, which writes there only when it fails
                 parts[STDERR].append(payload)
                 continue
             for kind, piece in self._relay.feed(payload):

@@ -1,8 +1,8 @@
-"""The image that `DockerSandbox` starts: `python -m rlmbox.sandboxes.docker.image --help` makes it.
+"""The image that `DockerSandbox` starts, made by `python -m rlmbox.sandboxes.docker.image`.
 
-An image needs a Python 3.11 or later as `python3`, and nothing of rlmbox. It can be built from the Dockerfile beside
-this file, which takes a base image from wherever the engine finds it, or imported without any registry: from a
-directory with a root file system, such as debootstrap makes, or from the Python that runs this.
+An image needs Python 3.11 or later as `python3`, and nothing of rlmbox. It can be built from the Dockerfile next to
+this file, whose base image the engine may pull, or imported without any registry: from a directory with a root file
+system, such as debootstrap makes, or from the Python that runs this.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOT_NEEDED = frozenset(
     ("site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3")
 )
 _DIRECTORIES = ("tmp", "proc", "sys", "dev", "etc", "usr", "usr/bin", "usr/lib", "usr/local", "usr/local/bin")
-# Wherever a loader looks by itself, it finds the one directory with all libraries.
+# The default search paths of every loader lead to the one directory with all libraries.
 _LINKS = {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib", "usr/lib64": "lib"}
 _ZONES = Path("/usr/share/zoneinfo")
 _LIBRARY = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
@@ -39,9 +39,9 @@ def build_image(*, base: str | None = None, tag: str = DEFAULT_IMAGE, engine_url
     """Build the image from the Dockerfile.
 
     Args:
-        base: The image to build on; None takes the Dockerfile's, which the engine may have to pull.
+        base: The image to build on; None uses the Dockerfile's, which the engine may have to pull.
         tag: The image's name.
-        engine_url: The engine's address; None looks for one.
+        engine_url: The engine's address; None searches for one.
 
     Raises:
         SandboxUnavailable: There is no engine, or it cannot build the image.
@@ -58,12 +58,12 @@ def build_image(*, base: str | None = None, tag: str = DEFAULT_IMAGE, engine_url
 
 
 def import_root(directory: str | Path, *, tag: str = DEFAULT_IMAGE, engine_url: str | None = None) -> None:
-    """Make the image of a root file system with a Python in it; needs no registry.
+    """Import a root file system that contains Python as the image; needs no registry.
 
     Args:
-        directory: The root, such as `debootstrap --variant=minbase --include=python3 bookworm DIRECTORY` makes.
+        directory: The root, as made by `debootstrap --variant=minbase --include=python3 bookworm DIRECTORY`.
         tag: The image's name.
-        engine_url: The engine's address; None looks for one.
+        engine_url: The engine's address; None searches for one.
 
     Raises:
         SandboxUnavailable: There is no engine, or the directory cannot be read or has no Python.
@@ -81,13 +81,13 @@ def import_root(directory: str | Path, *, tag: str = DEFAULT_IMAGE, engine_url: 
 
 
 def import_host(*, tag: str = DEFAULT_IMAGE, engine_url: str | None = None) -> None:
-    """Make the image of the Python that runs this, its standard library and the libraries these need; no registry.
+    """Import the Python that runs this, its standard library and its shared libraries as the image; needs no registry.
 
-    Installed packages are not taken along. The engine must be of the same kind of machine.
+    Installed packages are not included. The engine must run on the same kind of machine.
 
     Args:
         tag: The image's name.
-        engine_url: The engine's address; None looks for one.
+        engine_url: The engine's address; None searches for one.
 
     Raises:
         SandboxUnavailable: There is no engine, or this is not Linux.
@@ -103,19 +103,19 @@ def _import(pack: Callable[[tarfile.TarFile], None], tag: str, engine_url: str |
             pack(archive)
         file.seek(0)
         with explained("the image cannot be imported"):
-            told = client.import_image_from_data(file, repository=tag)  # Podman knows no tag beside it
+            told = client.import_image_from_data(file, repository=tag)  # Podman does not accept a separate tag
         _check_import(told)
 
 
 def _check_import(told: Any) -> None:
-    """Raise where the engine, which answers with success first, then told of an error."""
+    """Raise if the engine reported an error, which it does after an initial status of success."""
     for line in str(told).splitlines():
         if line.startswith("{") and "error" in (message := json.loads(line)):
             raise SandboxUnavailable(f"the image cannot be imported: {message['error']}")
 
 
 def _harmless(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Take owners and setuid bits away, and leave devices out."""
+    """Reset owners and setuid bits, and drop devices."""
     if entry.isdev():
         return None
     entry.uid = entry.gid = 0
@@ -151,10 +151,10 @@ def _needed(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 def _libraries(programs: Iterable[Path]) -> list[Path]:
-    """Return the shared libraries that programs need, the loader among them."""
+    """Return the shared libraries that programs need, including the loader."""
     found: dict[str, Path] = {}
     for program in programs:
-        # A host's own files; `ldd` of a static program or of no library fails, and then there is nothing to add.
+        # A host's own files; `ldd` fails for a static program or a non-library, and then there is nothing to add.
         told = subprocess.run(  # noqa: S603 - see above
             [shutil.which("ldd") or "/usr/bin/ldd", str(program)], capture_output=True, text=True, check=False
         )
@@ -177,11 +177,11 @@ def _add_link(archive: tarfile.TarFile, name: str, target: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None, out: IO[str] | None = None) -> int:
-    """Make the image as the command line says; return the exit status.
+    """Make the image according to the command line; return the exit status.
 
     Args:
-        arguments: Without the program's name; None takes this process's.
-        out: Where to write; None takes standard output, and standard error for what went wrong.
+        arguments: Without the program's name; None for those of this process.
+        out: Where to write; None for standard output, and standard error for errors.
     """
     parser = argparse.ArgumentParser(
         prog="python -m rlmbox.sandboxes.docker.image", description="Makes the image that DockerSandbox starts."

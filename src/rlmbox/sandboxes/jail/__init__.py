@@ -1,4 +1,4 @@
-"""`jail`: cells run in CPython behind the Linux kernel's walls. The strongest sandbox that needs no installation."""
+"""`jail`: cells run in CPython, isolated by the Linux kernel. The strongest sandbox that needs no installation."""
 
 from rlmbox.sandboxes.jail._sandbox import JailSandbox
 

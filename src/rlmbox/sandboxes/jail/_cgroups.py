@@ -1,9 +1,8 @@
-"""Control groups for jails, where this process may make them: a limit on memory and tasks in the kernel's own count.
+"""Control groups for jails, where this process may create them: limits on memory and tasks, as the kernel counts them.
 
-They are a second hold on what RLIMIT_AS and RLIMIT_NPROC limit already, and count what those do not: pages of /tmp,
-pipes, the kernel's own memory. Moving a process into one waits for the whole kernel, 3 to 13 ms where this was
-written, which is why jails do without unless asked. Both versions are known (`admin-guide/cgroup-v1` and
-`cgroup-v2.rst` in the kernel's documentation).
+They back up RLIMIT_AS and RLIMIT_NPROC, and also count what those do not: pages of /tmp, pipes, kernel memory. Moving a
+process into one waits for the whole kernel, measured at 3 to 13 ms, so jails do without unless asked. Both versions are
+supported (`admin-guide/cgroup-v1` and `cgroup-v2.rst` in the kernel's documentation).
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class CgroupPlace:
-    """A place where control groups can be made.
+    """A place where control groups can be created.
 
     Attributes:
         version: 1 or 2.
-        folders: Under which folder for each controller; one and the same in version 2.
+        folders: The parent folder for each controller; the same one in version 2.
         why_not: Why there is none, or not for each controller; empty otherwise.
     """
 
@@ -46,7 +45,7 @@ class CgroupPlace:
 
 
 def find_place() -> CgroupPlace:
-    """Find out whether this process may make groups, by making one; also removes those of processes that are gone."""
+    """Find out whether this process may create groups, by creating one; also remove those left by dead processes."""
     mounts, own = _mounts(), _own_groups()
     found: dict[str, Path] = {}
     missing: list[str] = []
@@ -71,8 +70,8 @@ def confine(place: CgroupPlace, pid: int, memory_bytes: int, tasks: int) -> list
     Args:
         place: From `find_place`.
         pid: The process.
-        memory_bytes: Memory of all its descendants, in bytes.
-        tasks: Processes and threads of all of them.
+        memory_bytes: Memory limit for it and all its descendants, in bytes.
+        tasks: Limit on the number of their processes and threads.
 
     Returns:
         The groups' folders, for `release`.
@@ -99,7 +98,7 @@ def confine(place: CgroupPlace, pid: int, memory_bytes: int, tasks: int) -> list
 
 
 def release(groups: list[Path]) -> None:
-    """Remove groups whose processes have ended; wait a moment for the kernel to have noticed."""
+    """Remove groups whose processes have ended, waiting briefly for the kernel to notice."""
     deadline = time.monotonic() + _REMOVE_TIMEOUT_S
     for group in groups:
         while group.exists():
@@ -112,7 +111,7 @@ def release(groups: list[Path]) -> None:
 
 
 def _mounts() -> dict[str, str]:
-    """Return where the controllers' hierarchies are mounted; the name of version 2's is empty."""
+    """Return the mount points of the controllers' hierarchies; version 2 has an empty name."""
     found: dict[str, str] = {}
     with suppress(OSError):
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
@@ -133,7 +132,7 @@ def _own_groups() -> dict[str, str]:
 
 
 def _enable(folder: Path) -> str:
-    """Have version 2 offer its controllers to groups below; return why it does not."""
+    """Enable the controllers of version 2 for child groups; return the reason if that fails."""
     with suppress(OSError):
         offered = (folder / "cgroup.controllers").read_text().split()
         if missing := [name for name in _CONTROLLERS if name not in offered]:
@@ -166,7 +165,7 @@ def _why_not(folder: Path, version: int, controller: str) -> str:
 
 
 def _stale(folder: Path) -> list[Path]:
-    """List groups of processes that ended without removing them."""
+    """List groups left by dead processes."""
     with suppress(OSError):
         groups = [(path, path.name.removeprefix(_PREFIX).partition("-")[0]) for path in folder.glob(f"{_PREFIX}*-*")]
         return [path for path, pid in groups if pid.isdigit() and not Path("/proc", pid).exists()]

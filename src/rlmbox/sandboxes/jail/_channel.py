@@ -1,6 +1,6 @@
-"""The protocol between the host and the jail's processes: numbers and places, how one is started, and how they talk.
+"""The protocol between the host and the jail's processes: descriptor numbers, paths, start-up, and messages.
 
-Standard library only, and without ctypes, since the host imports it before the first process is started.
+Standard library only, and without ctypes, since the host imports it before it starts the first process.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import _socket
 import struct
 
-TYPE_CHECKING = False  # every import costs the jail's start
+TYPE_CHECKING = False  # every import delays the jail's start
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,14 +24,14 @@ CODE_FOLDER = "/usr/lib/rlmbox"
 WIRE_FD, CONTEXT_FD = 3, 4
 """Where the worker finds the wire and the context's file."""
 
-_MESSAGE_BYTES = 4096  # of the fork server's channels, where the longest says why no jail can be built
+_MESSAGE_BYTES = 4096  # the longest message of the fork server is the reason why no jail can be built
 
 
 def bootstrap(folder: str, module: str) -> str:
-    """Return the program that runs the `main` of one of the jail's modules, without the rest of rlmbox.
+    """Return a program that runs the `main` of one of the jail's modules, without the rest of rlmbox.
 
     Args:
-        folder: Where the folders `jail`, `kernel` and `worker` are.
+        folder: The folder with `jail`, `kernel` and `worker`.
         module: The module's name.
     """
     return (
@@ -51,7 +51,7 @@ def send(channel: _socket.socket, message: bytes, fds: Sequence[int] = ()) -> No
 
 
 def receive(channel: _socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
-    """Receive a message and the descriptors that came with it, eight at most; an empty one is the end."""
+    """Receive a message and up to eight descriptors with it; an empty message means the end."""
     message, rights, _, _ = channel.recvmsg(_MESSAGE_BYTES, _socket.CMSG_SPACE(4 * 8), _socket.MSG_CMSG_CLOEXEC | flags)
     fds: list[int] = []
     for level, kind, data in rights:

@@ -1,7 +1,7 @@
-"""The steps by which a forked process becomes a jail: namespaces, mounts, limits, privileges, filter, worker.
+"""The steps that turn a forked process into a jail: namespaces, mounts, limits, privileges, filter, worker.
 
-Nothing here is undone or loosened later, and nothing of a session is known until all of it stands. A step that fails
-ends the process: there is no jail with a wall missing.
+No step is undone or loosened later, and nothing of a session is known before all of them are complete. If a step fails,
+the process ends: there is never a jail with a wall missing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OPEN_FILES = 128
 
 _STATM_FD = 5
 _SCRATCH_FILES = 4096
-_REHEARSED = 32  # functions of the host
+_REHEARSED = 32  # number of host functions
 _HOST_NAME = "jail"
 _ALL_NAMESPACES = (
     kernel.NEW_USER
@@ -62,10 +62,10 @@ _LIMITS = (
 
 
 class JailMemory(_worker.Memory):
-    """RLIMIT_AS as the worker sets it, where there is no /proc and where it must not be missing.
+    """RLIMIT_AS set as by the worker, but without /proc, and never optional.
 
     Args:
-        memory_bytes: What cells may use beyond what is mapped now, the context included.
+        memory_bytes: Memory for cells beyond what is mapped now, including the context.
     """
 
     def __init__(self, memory_bytes: int) -> None:
@@ -75,13 +75,13 @@ class JailMemory(_worker.Memory):
 
 
 def build(gate_fd: int, session_fds: Sequence[int], language: Mapping[str, CodeType]) -> NoReturn:
-    """Build a jail, wait at the gate for a session, and work for it.
+    """Build a jail, wait at the gate for a session, and serve it.
 
     Args:
-        gate_fd: To the fork server: `pid N`, `ready` and `armed` go there, `alone` comes from there, and at last, from
-            the host that has it then, `go` with a file that holds the context, or without.
-        session_fds: The wire and where to print, for a session that is not known yet.
-        language: What the modules of the language side compile to, by name.
+        gate_fd: Connects to the fork server, which is sent `pid N`, `ready` and `armed` and answers `alone`. Finally
+            the host, which has the other end by then, sends `go`, with or without a file that holds the context.
+        session_fds: The wire and the output pipes, for a session that is not known yet.
+        language: Compiled modules of the language side, by name.
     """
     gate = None
     try:
@@ -93,12 +93,12 @@ def build(gate_fd: int, session_fds: Sequence[int], language: Mapping[str, CodeT
         send(gate, b"ready")
         if receive(gate)[0] != b"alone":
             os._exit(0)
-        # From here on the jail dies with the fork server; its parent so far, between the two, has ended.
+        # From here on the jail dies with the fork server; the intermediate process, its parent so far, has ended.
         kernel.die_with_parent(signal.SIGKILL)
         kernel.install_filter(program)
         gate.send(b"armed")
         _await_session(gate)
-    except BaseException as error:  # noqa: BLE001 - no step may fail and be passed over
+    except BaseException as error:  # noqa: BLE001 - no failed step may be skipped
         _fail(gate, error)
     _serve(worker)
 
@@ -113,7 +113,7 @@ def _fail(gate: _socket.socket | None, error: BaseException) -> NoReturn:
 
 
 def _arrange(gate_fd: int, session_fds: Sequence[int]) -> _socket.socket:
-    """Put the descriptors that are kept where they belong, and close all others but /proc."""
+    """Move the descriptors to their fixed numbers, and close all others except /proc."""
     given = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, GATE_FD + 1) for fd in (gate_fd, *session_fds)]
     for fd, place in zip(given, (GATE_FD, WIRE_FD, 1, 2), strict=True):
         os.dup2(fd, place, inheritable=False)
@@ -124,7 +124,7 @@ def _arrange(gate_fd: int, session_fds: Sequence[int]) -> _socket.socket:
 
 
 def _enter_namespaces(gate: _socket.socket) -> None:
-    """Go into namespaces of its own; return in their first process only."""
+    """Enter new namespaces; return only in their first process."""
     user, group = os.geteuid(), os.getegid()
     kernel.unshare(_ALL_NAMESPACES, "namespaces")
     kernel.map_ids(PROC_FD, INSIDE_ID, user, group)
@@ -142,19 +142,19 @@ def _close(fd: int) -> None:
 
 
 def _furnish() -> None:
-    """Do all that needs privileges, then give them up."""
+    """Do everything that needs privileges, then drop them."""
     os.setsid()
     kernel.set_name(b"rlmbox-jail")
     kernel.set_host_name(_HOST_NAME)
     options = f"size={SCRATCH_BYTES},nr_inodes={_SCRATCH_FILES},mode=700"
     kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.NO_SUID | kernel.NO_DEV | kernel.NO_EXEC, options)  # noqa: S108
     os.chdir("/tmp")  # noqa: S108 - the jail's own
-    kernel.write_own(PROC_FD, "oom_score_adj", "1000")  # should memory run out, a jail goes before the host
+    kernel.write_own(PROC_FD, "oom_score_adj", "1000")  # when memory runs out, a jail is killed before the host
     statm = os.open("self/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=PROC_FD)
     if statm != _STATM_FD:
         os.dup2(statm, _STATM_FD, inheritable=False)
         os.close(statm)
-    nothing, end = os.pipe()  # standard input: an end of file
+    nothing, end = os.pipe()  # standard input: immediately at its end
     os.dup2(nothing, 0)
     for fd in (nothing, end):
         os.close(fd)
@@ -163,18 +163,18 @@ def _furnish() -> None:
         if limit != resource.RLIMIT_NPROC or _tasks_are_counted_per_jail():
             resource.setrlimit(limit, (most, most))
     kernel.drop_privileges()
-    kernel.forbid_dumps()  # after the last change of what this process may do, which would undo it
+    kernel.forbid_dumps()  # after the last change of credentials, which would undo it
     _landlock.restrict({"/": _landlock.READ, "/tmp": _landlock.SCRATCH})  # noqa: S108
 
 
 def _tasks_are_counted_per_jail() -> bool:
-    """Return whether RLIMIT_NPROC is per user namespace, since Linux 5.14; before, one jail would starve the others."""
+    """Return whether RLIMIT_NPROC is per user namespace (Linux 5.14); before, one jail could starve the others."""
     major, minor = os.uname().release.split(".")[:2]
     return (int(major), int("".join(c for c in minor if c.isdigit()))) >= (5, 14)
 
 
 def _await_session(gate: _socket.socket) -> None:
-    """Wait for a session, take its context and close the gate, through which nothing comes any more."""
+    """Wait for a session, receive its context and close the gate, which is not used any more."""
     message, context = receive(gate)
     if message != b"go":
         os._exit(0)
@@ -185,7 +185,7 @@ def _await_session(gate: _socket.socket) -> None:
 
 
 def _worker_for(language: Mapping[str, CodeType]) -> _worker.Worker:
-    """Make the worker ready but for what a session brings."""
+    """Prepare the worker as far as possible without a session."""
     for name, code in language.items():
         module = sys.modules[f"_rlm{name}"] = type(sys)(f"_rlm{name}")
         exec(code, vars(module))  # noqa: S102 - the host's own code
@@ -197,10 +197,10 @@ def _worker_for(language: Mapping[str, CodeType]) -> _worker.Worker:
 
 
 def _rehearse(ready: Any) -> None:
-    """Start a session and run a cell for nobody.
+    """Start a session and run a cell as a rehearsal.
 
-    A page that the fork server has too is copied when it is written to, which takes 4 µs, and what a session needs
-    counts from its start on: it is better done now, for a first frame like most.
+    A page shared with the fork server is copied on the first write, which takes 4 µs, and the time of a session counts
+    from its start: so the writes are made now, with a typical first frame.
     """
     entry: dict[str, Any] = {
         "name": "ctx.nothing",
@@ -217,7 +217,7 @@ def _rehearse(ready: Any) -> None:
         "seed": 0,
         "inputs": {},
     }
-    file = os.memfd_create("frame")  # no pipe: where its user has very many, it holds less than this
+    file = os.memfd_create("frame")  # no pipe: it holds less than this if its user has very many
     os.write(file, json.dumps(frame).encode())
     os.lseek(file, 0, os.SEEK_SET)
     received = bytearray() + os.read(file, 1 << 15)

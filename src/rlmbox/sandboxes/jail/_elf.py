@@ -1,6 +1,6 @@
-"""The shared libraries that a program needs, read from its ELF headers: nothing is run to find out.
+"""The shared libraries that a program needs, read from its ELF headers without running it.
 
-Layout from the System V ABI's "Object Files" chapter; the order of directories is that of `ld.so(8)`.
+Layout from the System V ABI's "Object Files" chapter; the search order of directories is that of `ld.so(8)`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _NEEDED, _STRING_TABLE, _STRINGS_BYTES, _RPATH, _RUNPATH = 1, 5, 10, 15, 29
 
 @dataclass(frozen=True, slots=True)
 class Elf:
-    """The requests of a file to the dynamic loader.
+    """The dynamic linking information of a file.
 
     Attributes:
         needed: Names of libraries, such as `libc.so.6`.
-        search: Directories that the file itself names, `$ORIGIN` replaced.
+        search: Directories that the file itself names, with `$ORIGIN` replaced.
         interpreter: Path of the loader; empty for a library.
     """
 
@@ -33,7 +33,7 @@ class Elf:
 
 
 def read_elf(path: Path) -> Elf | None:
-    """Read a file's headers; None where it is no 64-bit little-endian ELF file.
+    """Read a file's headers; return None if it is not a 64-bit little-endian ELF file.
 
     Raises:
         OSError: The file cannot be read.
@@ -86,13 +86,13 @@ class _ElfReader:
 
 
 def libraries(files: Iterable[Path], search: tuple[str, ...] = ()) -> dict[str, Path]:
-    """Find the libraries that files need, and those that these need, by the name under which they are asked for.
+    """Find the libraries that files need, directly or indirectly, by name.
 
-    One that is not found is left out: what needs it cannot be loaded on this machine either.
+    A library that is not found is left out: a program that needs it cannot run on this machine either.
 
     Args:
         files: The files.
-        search: Directories of the program that loads them, which come after those that a file names itself.
+        search: Directories of the program that loads them, searched after those that a file names itself.
     """
     found: dict[str, Path] = {}
     todo: list[tuple[Path, tuple[str, ...]]] = [(path, search) for path in files]
@@ -125,7 +125,7 @@ def _default_folders() -> tuple[str, ...]:
 
 
 def _configured(file: Path) -> Iterator[str]:
-    """Read `ld.so.conf` and what it includes."""
+    """Read `ld.so.conf` and the files that it includes."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

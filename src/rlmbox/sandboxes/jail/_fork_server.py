@@ -1,11 +1,11 @@
-"""The fork server: a process that lives in the jail's root, holds nothing, and forks one jail after another.
+"""The fork server: a process in the jail's root that holds no data, and forks one jail after another.
 
-Forking an interpreter that is ready takes a millisecond where starting one takes ten. A few jails are built in
-advance, when nothing else is to be done, and offered to the host: they wait in the channel to it, from which the
-host takes one when a session comes, and lets it begin by itself. Each is used once.
+Forking an initialised interpreter takes a millisecond, starting one takes ten. A few jails are built in advance, when
+there is nothing else to do, and queued in the channel to the host, which takes one when a session begins and opens its
+gate directly. Each is used once.
 
-The fork server is a fresh process with an empty environment and no descriptor but the
-channel to the host: its forks share nothing with the host, and no memory that a session has written to.
+The fork server is a fresh process with an empty environment and no descriptor except the channel to the host: its forks
+share nothing with the host, and no memory that a session has written to.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _BUILD_TIMEOUT_S = 10.0
-_REST_MS = 3  # building ahead takes a core, and a session that has just begun, or the end of one, needs it more
+_REST_MS = 3  # building in advance takes a core, which a session that begins or ends needs more
 _DESCRIPTORS = 65_536  # three for each jail
-# What the worker needs, and then what cells import most; imported once here instead of in each jail.
+# The worker's imports, and then the most common ones of cells; imported once here instead of in each jail.
 _NEEDED = ("ast", "re", "json", "math", "base64", "binascii", "zlib", "linecache", "mmap")
 _WELCOME = (
     "traceback",
@@ -46,11 +46,11 @@ _WELCOME = (
 
 
 class _Born(BaseException):
-    """Raised in a fork, so that it leaves the fork server's frames behind.
+    """Raised in a fork, so that it leaves the fork server's frames.
 
     Args:
         gate: The fork's end of the channel to the fork server.
-        session: Its ends of what a session will need.
+        session: The fork's ends of the session's descriptors.
     """
 
     def __init__(self, gate: int, session: list[int]) -> None:
@@ -63,11 +63,11 @@ class _Failed(Exception):
 
 
 class _Jail:
-    """A jail that lives.
+    """A running jail.
 
     Args:
         pid: Its first process.
-        status: Where to say how it ended.
+        status: Descriptor on which to report how it ended.
     """
 
     def __init__(self, pid: int, status: _socket.socket) -> None:
@@ -105,15 +105,15 @@ class _ForkServer:
         self._jails: dict[int, _Jail] = {}
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
-        # A process that the host forked may hold the other end of the channel for longer than the host lives.
+        # A process forked by the host may keep the other end of the channel open after the host has died.
         self._host = os.pidfd_open(os.getppid())
         self._poll.register(self._host, select.POLLIN)
         self._settled = False
         self._has_work = True
 
     def serve(self) -> NoReturn:
-        """Answer the host; raise `_Born` in each fork."""
-        gc.freeze()  # so that a collection in a fork does not copy what they share
+        """Answer the host; in each fork, raise `_Born`."""
+        gc.freeze()  # so that a collection in a fork does not copy shared pages
         while True:
             is_urgent = self._waiting > self._offered
             events = self._poll.poll(0 if is_urgent else _REST_MS if self._has_work else None)
@@ -123,7 +123,7 @@ class _ForkServer:
                 self._work_ahead()
                 continue
             self._has_work = True
-            fd = events[0][0]  # one at a time: what comes of it may give another's number to something new
+            fd = events[0][0]  # one at a time: handling it may reuse another's number
             if fd == self._host:
                 os._exit(0)
             elif fd == self._control.fileno():
@@ -134,30 +134,30 @@ class _ForkServer:
     def _listen(self) -> None:
         try:
             message, _ = receive(self._control)
-        except ConnectionResetError:  # it left jails in the channel
+        except ConnectionResetError:  # the host left jails in the channel
             message = b""
         if not message:
             os._exit(0)
         if message.startswith(b"ease "):
             self._ease(int(message[5:]))
-        elif message == b"wait":  # a session has come and found nothing
+        elif message == b"wait":  # a session has found no jail
             self._waiting += 1
         else:
             self._offered -= 1
             self._waiting -= message == b"got"
 
     def _ease(self, pid: int) -> None:
-        """Let a jail have the memory that its worker keeps for reporting."""
+        """Raise a jail's memory limit by what its worker reserves for reports."""
         if all(jail.pid != pid for jail in self._jails.values()):
-            return  # it has ended, and the number may be another's
+            return  # it has ended, and its process id may have been reused
         try:
             _, hard = resource.prlimit(pid, resource.RLIMIT_AS)
             resource.prlimit(pid, resource.RLIMIT_AS, (hard, hard))
-        except OSError:  # then it is killed in a moment
+        except OSError:  # it is killed soon
             return
 
     def _work_ahead(self) -> None:
-        """Do a piece of what can wait until nobody waits for the fork server."""
+        """Do some deferred work, when nobody waits for the fork server."""
         if not self._settled:
             self._settled = True
             for name in _WELCOME:
@@ -169,7 +169,7 @@ class _ForkServer:
             self._has_work = False
 
     def _offer(self) -> None:
-        """Build a jail and put it where the host can take it, or the reason why there is none."""
+        """Build a jail and queue it for the host, or the reason why there is none."""
         try:
             pid, fds = self._built()
         except _Failed as error:
@@ -181,7 +181,7 @@ class _ForkServer:
         try:
             send(self._control, b"+%d" % pid, fds)
             self._offered += 1
-        except OSError:  # the host is gone, or has too much in its channels; the next round tells
+        except OSError:  # the host is gone, or its queue is full; the next round finds out
             self._has_work = False
             os.kill(pid, 9)
         for fd in fds[1:]:
@@ -191,8 +191,8 @@ class _ForkServer:
         """Build a jail, up to its gate.
 
         Returns:
-            Its process, and what the host needs: its descriptor, where it is told how the jail ended, the gate, the
-            wire and two pipes.
+            Its process id, and the descriptors for the host: a pidfd, the status pipe, the gate, the wire and two
+            output pipes.
 
         Raises:
             _Failed: It cannot be built here.
@@ -222,23 +222,23 @@ class _ForkServer:
         return pid, [jail.pidfd, its_status.detach(), *given]
 
     def _bury(self, jail: _Jail) -> None:
-        """Take note of the end of a jail, which is the end of all that was in it."""
+        """Report the end of a jail's first process, which ends all others in it."""
         self._poll.unregister(jail.pidfd)
         del self._jails[jail.pidfd]
         _, status = os.waitpid(jail.pid, 0)
         try:
             send(jail.status, b"exit %d" % os.waitstatus_to_exitcode(status))
-        except OSError:  # the host does not want to know any more
+        except OSError:  # the host no longer waits for it
             del status
         jail.status.close()
         os.close(jail.pidfd)
 
 
 def _awaited(gate: _socket.socket, first: int) -> int:
-    """Wait until a jail stands; return its process's number.
+    """Wait until a jail is complete; return its process id.
 
     Raises:
-        _Failed: It does not stand; nothing of it is left.
+        _Failed: It could not be built; nothing of it is left.
     """
     pid = 0
     try:

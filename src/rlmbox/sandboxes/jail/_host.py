@@ -1,4 +1,4 @@
-"""The host's end of the fork server: starts it, asks it for jails, and ends it with the process."""
+"""The host's end of the fork server: starts it, requests jails, and ends it with the process."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ SPARES = 4
 
 _START_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 5.0
-_GIVEN = 6  # descriptors that come with a jail
+_GIVEN = 6  # descriptors that accompany a jail
 
 
 @dataclass(slots=True)
 class GivenJail:
-    """A jail that was asked for and given.
+    """A jail received from a fork server.
 
     Attributes:
-        pid: Its first process, as the host numbers it.
-        pidfd: The same as a descriptor, which no other process can take over.
-        status: Where the fork server says how it ended.
+        pid: Its first process, by the host's numbering.
+        pidfd: A descriptor of that process, which is never reused.
+        status: Where the fork server reports how it ended.
         gate: Where it waits for its session.
-        wire: A stream to its worker.
-        outputs: What it prints.
-        fork_server: Where it is from.
+        wire: Stream socket connected to its worker.
+        outputs: Its output pipes.
+        fork_server: The fork server that built it.
     """
 
     pid: int
@@ -57,17 +57,17 @@ class GivenJail:
     fork_server: ForkServer
 
     def open_gate(self, context_fd: int | None) -> bool:
-        """Let a session begin, with a file to show it; return whether the jail was still there."""
+        """Begin a session, with a file for the worker; return whether the jail was still alive."""
         with self.gate:
             try:
                 send(self.gate, b"go", [] if context_fd is None else [context_fd])
-            except OSError:  # it ended while it waited
+            except OSError:  # it ended while waiting
                 self.drop()
                 return False
         return True
 
     def drop(self) -> None:
-        """Let go of a jail that is not used."""
+        """Release a jail that is not used."""
         for channel in (self.status, self.gate, self.wire):
             channel.close()
         for fd in (self.pidfd, *self.outputs):
@@ -78,11 +78,11 @@ class ForkServer:
     """A process that forks jails.
 
     Args:
-        make_plan: Says what is inside them; called while the process starts, which takes as long.
+        make_plan: Returns the contents of the jails; called while the process starts, which takes as long.
 
     Raises:
         SandboxUnavailable: The process cannot be started.
-        ConfigError: From `make_plan`, as all that it raises.
+        ConfigError: Raised by `make_plan`.
     """
 
     def __init__(self, make_plan: Callable[[], JailPlan]) -> None:
@@ -119,7 +119,7 @@ class ForkServer:
             raise
 
     def take(self, context_fd: int | None) -> GivenJail | None:
-        """Take a jail that is ready and let a session begin in it; None where none is ready.
+        """Take a jail that is ready and begin a session in it; return None if none is ready.
 
         Args:
             context_fd: A file for the worker.
@@ -132,19 +132,19 @@ class ForkServer:
                 ticket = self._received(b"taken")
             except BlockingIOError:
                 return None
-            except SandboxUnavailable:  # said to another session, or an earlier one
+            except SandboxUnavailable:  # reported to another session, or to an earlier one
                 continue
             if ticket.open_gate(context_fd):
                 return ticket
 
     def settle(self) -> None:
-        """Tell the fork server which jails were taken, so that it builds others; call it when nobody needs the core."""
-        with suppress(OSError, IndexError):  # it is gone, though not what it made; nothing is owed any more
+        """Tell the fork server which jails were taken, so that it builds others; call this when the cores are idle."""
+        with suppress(OSError, IndexError):  # the server is gone, though not its jails; nothing is owed any more
             while True:
                 send(self._control, self._owed.popleft())
 
     def admit(self, context_fd: int | None) -> GivenJail:
-        """Wait until a jail is ready, and let a session begin in it.
+        """Wait until a jail is ready, and begin a session in it.
 
         Args:
             context_fd: A file for the worker.
@@ -173,15 +173,15 @@ class ForkServer:
                 return ticket
 
     def _received(self, answer: bytes) -> GivenJail:
-        """Take what is in the channel, without waiting; the fork server is owed the answer, whatever it was.
+        """Read the next jail from the channel, without waiting; the fork server is owed an answer in any case.
 
         Raises:
-            BlockingIOError: There is nothing.
+            BlockingIOError: The channel is empty.
             BrokenPipeError: The fork server is gone.
-            SandboxUnavailable: There is the reason why no jail can be built.
+            SandboxUnavailable: The channel contains the reason why no jail can be built.
             OSError: This process may not open more files.
         """
-        if self._is_gone():  # what it left in the channel dies with it, some of it in a moment
+        if self._is_gone():  # jails left in the channel die with it, some only in a moment
             raise BrokenPipeError("the jails' fork server is gone")
         message, fds = receive(self._control, socket.MSG_DONTWAIT)
         if not message:
@@ -189,23 +189,23 @@ class ForkServer:
         self._owed.append(answer)
         if not message.startswith(b"+"):
             raise SandboxUnavailable(_with_remedy(message[1:].decode(errors="replace")))
-        if len(fds) != _GIVEN:  # this process has no room for more, and the kernel has dropped them
+        if len(fds) != _GIVEN:  # this process may open no more, and the kernel has dropped the rest
             for fd in fds:
                 os.close(fd)
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         pidfd, status_fd, gate_fd, wire_fd, *outputs = fds
-        # Named in full, or Python asks the kernel three things of each.
+        # With all arguments given, because otherwise Python makes three system calls for each.
         status, gate = (socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fd) for fd in (status_fd, gate_fd))
         wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, wire_fd)
         return GivenJail(int(message[1:]), pidfd, status, gate, wire, (outputs[0], outputs[1]), self)
 
     def _is_gone(self) -> bool:
         state = select.poll()
-        state.register(self._control, 0)  # an end that hung up is reported unasked
+        state.register(self._control, 0)  # a hang-up is always reported
         return bool(state.poll(0))
 
     def ease(self, pid: int) -> None:
-        """Raise a jail's limit of memory to the hard one, which its own user may do, and we perhaps not.
+        """Raise a jail's memory limit to the hard limit, which its own user may do, while we may not be allowed to.
 
         Raises:
             OSError: The fork server is gone.
@@ -228,10 +228,10 @@ class ForkServer:
         return said.decode(errors="replace").strip()
 
     def abandon(self) -> None:
-        """Let go of a fork server that belongs to the process this one was forked from."""
+        """Release a fork server that belongs to the process from which this one was forked."""
         self._control.close()
         os.close(self._errors)
-        self._process.returncode = 0  # not ours to wait for
+        self._process.returncode = 0  # not our child, so never to be waited for
 
 
 _fork_servers: dict[tuple[str, ...], ForkServer] = {}
@@ -240,7 +240,7 @@ _owner = 0
 
 
 def take(packages: tuple[str, ...], context_fd: int | None) -> GivenJail | None:
-    """Take a jail that is ready, without waiting for anything; None where there is none.
+    """Take a jail that is ready, without waiting; return None if there is none.
 
     Args:
         packages: Names of distributions.
@@ -251,19 +251,19 @@ def take(packages: tuple[str, ...], context_fd: int | None) -> GivenJail | None:
         return None
     try:
         return fork_server.take(context_fd)
-    except OSError:  # `admit` finds out
+    except OSError:  # `admit` handles it
         return None
 
 
 def admit(packages: tuple[str, ...], context_fd: int | None) -> GivenJail:
-    """Ask the fork server for these packages for a jail; start it where there is none.
+    """Request a jail with these packages from its fork server, starting that if needed.
 
     Args:
         packages: Names of distributions.
         context_fd: As in `ForkServer.take`.
 
     Raises:
-        ConfigError: A package cannot be shown in a jail.
+        ConfigError: A package cannot be made available in a jail.
         SandboxUnavailable: No jail can be built here.
     """
     for _ in range(2):
@@ -280,7 +280,7 @@ def admit(packages: tuple[str, ...], context_fd: int | None) -> GivenJail:
 
 
 def close_fork_servers() -> None:
-    """End the processes that make jails, and all jails; the next session starts them anew."""
+    """End all fork servers and jails; the next session starts new ones."""
     with _lock:
         fork_servers = list(_fork_servers.values())
         _fork_servers.clear()
@@ -304,7 +304,7 @@ def _fork_server(packages: tuple[str, ...]) -> ForkServer:
 
 
 def _plan_for(packages: tuple[str, ...]) -> JailPlan:
-    from rlmbox.sandboxes.jail import _plan  # what it imports is imported while the launcher starts
+    from rlmbox.sandboxes.jail import _plan  # late: imported while the launcher starts
 
     return _plan.plan_for(packages)
 
@@ -326,7 +326,7 @@ def how_it_ended(ticket: GivenJail, timeout_s: float) -> str:
     """
     try:
         with selectors.DefaultSelector() as selector:
-            # The kernel reports the end of a namespace's first process only after that of all others in it.
+            # The kernel reports the end of a namespace's first process only after all others in it have ended.
             selector.register(ticket.pidfd, selectors.EVENT_READ)
             if not selector.select(timeout_s):
                 return "it has not ended yet"
@@ -342,7 +342,7 @@ def how_it_ended(ticket: GivenJail, timeout_s: float) -> str:
 
 
 def _with_remedy(said: str) -> str:
-    """Return what would help."""
+    """Return the reason with a remedy."""
     line = said.splitlines()[-1] if said else "it gave no reason"
     remedy = "allow unprivileged user namespaces, or use `monty`"
     if "No space left" in line:

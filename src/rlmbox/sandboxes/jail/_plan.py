@@ -1,6 +1,6 @@
-"""The contents of a jail: an interpreter, the libraries it needs, packages by name. Nothing else is inside.
+"""The contents of a jail: an interpreter, the libraries it needs, and packages by name. Nothing else is inside.
 
-Files of the host are shown read-only in neutral places, so that no path of the host is seen inside.
+Files of the host are mounted read-only at neutral paths, so that no path of the host is visible inside.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _OWN_MODULES = (
     "kernel/_landlock",
     "worker/_worker",
 )
-# What talks to terminals, displays and services that are not there would bring in a dozen libraries.
+# Libraries for terminals, displays and services that do not exist in a jail would bring in a dozen others.
 _LEFT_OUT = ("_tkinter", "readline", "_curses", "_dbm", "_gdbm", "nis", "ossaudiodev", "spwd", "_test", "_xx", "xx")
-_LOADED_BY_NAME = ("libgcc_s.so.1",)  # what libc loads by itself when a thread ends
+_LOADED_BY_NAME = ("libgcc_s.so.1",)  # loaded by libc itself when a thread ends
 _LOADED_BYTES = 128 << 20
 _ZONES = Path("/usr/share/zoneinfo")
 
@@ -54,9 +54,9 @@ class JailPlan:
     """The contents of a jail.
 
     Attributes:
-        binds: Files and folders of the host, with their places inside.
-        files: Places inside and what is written there.
-        masks: Places to cover: with a text, or a folder with nothing (None).
+        binds: Files and folders of the host, with their paths inside.
+        files: Paths inside, with the contents to write there.
+        masks: Paths to cover: a file with a content, or a folder with an empty one (None).
     """
 
     binds: tuple[tuple[str, str], ...]
@@ -64,10 +64,10 @@ class JailPlan:
     masks: tuple[tuple[str, bytes | None], ...]
 
     def encoded(self, spares: int) -> bytes:
-        """Return the plan in the form that `_launcher.py` reads.
+        """Serialize the plan for `_launcher.py`.
 
         Args:
-            spares: How many jails are kept ready.
+            spares: Number of jails to keep ready.
         """
         plan: dict[str, Any] = {"binds": self.binds, "files": self.files, "masks": self.masks, "links": _LINKS}
         return marshal.dumps({**plan, "interpreter": PYTHON, "spares": spares})
@@ -77,17 +77,17 @@ def plan_for(packages: Sequence[str]) -> JailPlan:
     """Plan a jail.
 
     Args:
-        packages: Names of distributions that are installed where this runs; what they require comes along.
+        packages: Names of distributions installed in this environment; their requirements are included.
 
     Raises:
         ConfigError: A package is not installed here, or not as ordinary files.
-        SandboxUnavailable: This interpreter cannot be shown in a jail.
+        SandboxUnavailable: This interpreter cannot be made available in a jail.
     """
     python, stdlib, found = _interpreter()
     files = _package_files(packages) if packages else ()
     bound = {str(path): f"{PACKAGES}/{place}" for path, place in files}
     extensions = [path for folder in bound for path in _extensions(Path(folder))]
-    # What a package brings along it finds by itself, since it lies beside it.
+    # Libraries bundled with a package are found next to it.
     needed = {n: p for n, p in libraries(extensions).items() if not any(str(f) in bound for f in p.resolve().parents)}
     found = {**needed, **found}
     binds = [(str(python), PYTHON), (str(stdlib), f"{_LIBRARIES}/{stdlib.name}"), *bound.items()]
@@ -105,15 +105,15 @@ def code_bytes(packages: tuple[str, ...]) -> int:
     """Return the address space that compiled code of distributions may take once it is imported.
 
     Args:
-        packages: Names of distributions; what they require counts too.
+        packages: Names of distributions; their requirements count, too.
 
     Raises:
-        ConfigError: As `plan_for`.
+        ConfigError: As for `plan_for`.
     """
     extensions = [path for folder, _ in _package_files(packages) for path in _extensions(folder)]
     extensions += [path for path, _ in _package_files(packages) if path.is_file() and ".so" in path.suffixes]
     size_bytes = sum(path.stat().st_size for path in extensions)
-    # What is mapped, its relocated copy, and what libraries such as BLAS take when they are loaded.
+    # The mapping, its relocated copy, and what libraries such as BLAS allocate when loaded.
     return 2 * size_bytes + (_LOADED_BYTES if extensions else 0)
 
 
@@ -142,7 +142,7 @@ def _extensions(folder: Path) -> list[Path]:
 
 @cache
 def _own_files() -> tuple[tuple[str, bytes, int], ...]:
-    """Return the jail's own modules, with their compiled forms where the host has them."""
+    """Return the jail's own modules, with their bytecode if the host has it."""
     here = Path(__file__).parent.parent
     files: list[tuple[str, bytes, int]] = []
     for name in _OWN_MODULES:
@@ -156,17 +156,17 @@ def _own_files() -> tuple[tuple[str, bytes, int], ...]:
 
 
 def _compiled(source: Path, name: str) -> bytes:
-    """Compile a module, or take what Python keeps of it, in the form of a file that is not checked (PEP 552).
+    """Compile a module, or use cached bytecode, as an unchecked `.pyc` file (PEP 552).
 
     Args:
         source: Its file here.
-        name: Its file inside.
+        name: Its path inside.
     """
     return MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(compiled(source, name))
 
 
 def _masks(stdlib: Path) -> Iterator[tuple[str, bytes | None]]:
-    """Cover what was installed beside the standard library, and where it says how and where it was built."""
+    """Yield masks for packages installed beside the standard library, and for its build information."""
     inside = f"{_LIBRARIES}/{stdlib.name}"
     for pattern in ("site-packages", "dist-packages", "config-*"):
         yield from ((f"{inside}/{path.name}", None) for path in stdlib.glob(pattern) if path.is_dir())
@@ -178,8 +178,8 @@ def _masks(stdlib: Path) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _package_files(packages: Iterable[str]) -> Iterator[tuple[Path, str]]:
-    """Find the files and folders of distributions, and their places under site-packages."""
-    from importlib import metadata  # takes 20 ms, and most jails have no packages
+    """Yield the files and folders of distributions, with their paths below site-packages."""
+    from importlib import metadata  # late: takes 20 ms, and most jails have no packages
 
     seen: set[str] = set()
     todo = [(name, name) for name in packages]
@@ -197,7 +197,7 @@ def _package_files(packages: Iterable[str]) -> Iterator[tuple[Path, str]]:
             provided = _providing(name)
             if not provided:
                 raise ConfigError(_not_installed(name)) from None
-            todo += [(each, each) for each in {*provided}]  # the name of a module, such as yaml
+            todo += [(each, each) for each in {*provided}]  # a module's name, such as yaml
             continue
         yield from _tops(name, distribution)
         required = (re.match(r"[\w.-]+", line) for line in distribution.requires or () if "extra ==" not in line)
@@ -205,7 +205,7 @@ def _package_files(packages: Iterable[str]) -> Iterator[tuple[Path, str]]:
 
 
 def why_not_with(packages: Sequence[str]) -> str:
-    """Return which package is not installed, in words, or an empty string.
+    """Return a message on packages that are not installed, or an empty string.
 
     Args:
         packages: Names of distributions, or of their modules.
@@ -241,7 +241,7 @@ def _not_installed(name: str) -> str:
 
 
 def _tops(name: str, distribution: metadata.Distribution) -> Iterator[tuple[Path, str]]:
-    """Return the topmost folders that belong to one distribution alone, and its files outside of them."""
+    """Yield the topmost folders that belong to one distribution alone, and its other files."""
     files = [file for file in distribution.files or () if not _is_outside(file)]
     if not any(file.suffix in (".py", ".so") for file in files):
         raise ConfigError(f"the package {name!r} is not installed as files of its own here; install it in full")

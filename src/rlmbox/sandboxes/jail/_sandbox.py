@@ -1,4 +1,4 @@
-"""`jail`: cells run in CPython behind the Linux kernel's walls. The strongest sandbox that needs no installation."""
+"""`jail`: cells run in CPython, isolated by the Linux kernel. The strongest sandbox that needs no installation."""
 
 from __future__ import annotations
 
@@ -30,26 +30,25 @@ if TYPE_CHECKING:
 
 _ALLOWED = "{name} is installed; allow it with --package {name}, or packages=['{name}']"
 _REAP_S = 10.0
-_SETTLE_S = 0.002  # a session that begins has both cores to itself
+_SETTLE_S = 0.002  # leaves both cores to a session that begins
 _PACKAGES = "/usr/lib/packages"
-_SPARE_BYTES = 128 << 20  # for the interpreter, /tmp, pipes and what the kernel itself needs
+_SPARE_BYTES = 128 << 20  # for the interpreter, /tmp, pipes and kernel memory
 _TASKS = 256
 
 
 class JailSandbox(WorkerSandbox):
-    """Runs cells in a process of its own namespaces: no network, no file of the host, no privilege, no new process.
+    """Runs cells in a process with its own namespaces: no network, no host files, no privileges, no new processes.
 
-    Inside are the interpreter that runs this, its standard library and the packages that are named, all read-only,
-    and an empty /tmp in memory (32 MiB). Memory, threads, files and time are limited by the kernel. Works on
-    Linux on x86_64 and aarch64, as root and as an ordinary user where user namespaces are allowed; nothing has to be
-    installed. Limits of a cell are those of `CellLimits`.
+    Inside are this interpreter, its standard library and the named packages, all read-only, and an empty /tmp in memory
+    (32 MiB). Memory, threads, files and time are limited by the kernel. Works on Linux on x86_64 and aarch64, as root
+    and as an ordinary user if user namespaces are allowed; needs no installation. The limits of a cell are those of
+    `CellLimits`.
 
     Args:
-        packages: Names of distributions installed in this environment, such as `numpy`, that cells may import;
-            what they require comes along. None unless given. The memory that their code takes to be imported is
-            added to the limit.
-        control_group: Whether to limit each jail's memory and tasks by a control group too. What can grow is
-            limited without; it costs up to 15 ms for each start and needs a cgroup that this process may divide.
+        packages: Names of distributions installed in this environment, such as `numpy`, that cells may import; their
+            requirements are included. The memory that their code takes when imported is added to the limit.
+        control_group: Whether to limit each jail's memory and tasks by a control group, too, in addition to the
+            limits that always apply; costs up to 15 ms per start and needs a cgroup that this process may divide.
     """
 
     name = "jail"
@@ -75,23 +74,23 @@ class JailSandbox(WorkerSandbox):
         inputs: Mapping[str, object] = NO_INPUTS,
     ) -> None:
         """Launch a worker and bind the context in it; see `Sandbox.start`."""
-        # A text of n bytes is read, and then decoded, to at most four bytes for each character.
+        # A text of n bytes is read, and then decoded to at most four bytes per character.
         texts = await placed(context, inputs, limits)
         case = await most_case_bytes(texts, limits)
         shown_bytes = inline_bytes(texts[1:]) + context.size_bytes
         self._jail.group_bytes = limits.memory_bytes + case + 5 * shown_bytes + _SPARE_BYTES
-        # The address space that their code takes counts as memory, before a cell has done anything with them.
+        # The address space of the packages' code counts as memory before a cell has used any of it.
         room = await anyio.to_thread.run_sync(self._jail.code_bytes) if self._jail.packages else 0
         limits = replace(limits, memory_bytes=limits.memory_bytes + room)
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
     async def execute(self, cell: Cell) -> Execution:
-        """Run a cell; see `Sandbox.execute`. An import of what is installed, but not named, says so."""
+        """Run a cell; see `Sandbox.execute`. An error on importing an installed but not named package says so."""
         return await explained(await super().execute(cell), _ALLOWED)
 
     @staticmethod
     def walls() -> tuple[str, ...]:
-        """Describe what a jail is made of on this machine, in a few words each."""
+        """Describe the isolation of a jail on this machine, in a few words each."""
         return _walls()
 
 
@@ -99,8 +98,8 @@ class _JailWall:
     """Launches workers in jails.
 
     Args:
-        packages: Names of distributions to show inside.
-        control_group: Whether to make a control group for each.
+        packages: Names of distributions to make available.
+        control_group: Whether to create a control group for each.
 
     Attributes:
         group_bytes: Memory limit of the control group.
@@ -121,7 +120,7 @@ class _JailWall:
         if self._control_group and not _cgroup_place().folders:
             raise SandboxUnavailable(f"{_cgroup_place()}; leave control_group out, or have one delegated to you")
         try:
-            # Where a jail is ready, taking it is quicker than the change to a thread.
+            # If a jail is ready, taking it is quicker than a thread switch.
             ticket = None if self._control_group else self._ready(context_fd)
             if ticket is not None:
                 asyncio.get_running_loop().call_later(_SETTLE_S, ticket.fork_server.settle)
@@ -157,7 +156,7 @@ class _Jailed:
 
     Args:
         ticket: The jail.
-        context_fd: A file that it was shown.
+        context_fd: A file that it was given.
     """
 
     has_language = True
@@ -172,7 +171,7 @@ class _Jailed:
         self._groups: list[Path] = []
 
     def join_group(self, group_bytes: int) -> None:
-        """Restrict it with a control group as well, to a number of bytes."""
+        """Also limit it by a control group, to a number of bytes."""
         try:
             self._groups = _cgroups.confine(_cgroup_place(), self._ticket.pid, group_bytes, _TASKS)
         except OSError:
@@ -185,25 +184,25 @@ class _Jailed:
 
     @property
     def pid(self) -> int:
-        """The worker's process, as the host numbers it."""
+        """The worker's process id, by the host's numbering."""
         return self._ticket.pid
 
     def ease(self) -> None:
-        """Have the fork server raise its limit of memory to the hard one; see `WorkerProcess.ease`."""
+        """Have the fork server raise its memory limit to the hard limit; see `WorkerProcess.ease`."""
         self._ticket.fork_server.ease(self._ticket.pid)
 
     def interrupt(self) -> bool:
-        """Interrupt the cell that runs; see `WorkerProcess.interrupt`."""
+        """Interrupt the running cell; see `WorkerProcess.interrupt`."""
         if self._ended:
             return False
         try:
             signal.pidfd_send_signal(self._ticket.pidfd, signal.SIGINT)
-        except OSError:  # it has ended, or has another user than we may signal
+        except OSError:  # it has ended, or belongs to a user that we may not signal
             return False
         return True
 
     def kill(self) -> None:
-        """End the jail's first process, and with it the kernel ends all others; see `WorkerProcess.kill`."""
+        """Kill the jail's first process, whereupon the kernel kills all others; see `WorkerProcess.kill`."""
         if not self._ended:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._ticket.pidfd, signal.SIGKILL)
@@ -223,14 +222,14 @@ class _Jailed:
 
 @contextmanager
 def _read_only(fd: int | None) -> Iterator[int | None]:
-    """Open a file again such that it can be read and mapped, but not written, by whoever gets the descriptor."""
+    """Reopen a file so that whoever receives the descriptor can read and map it, but not write."""
     if fd is None:
         yield None
         return
     import fcntl
 
     seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-    with suppress(OSError):  # a file on a disk, or one that was not made to be sealed
+    with suppress(OSError):  # a file on disk, or one created without sealing
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
     shown = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -1,1 +1,1 @@
-"""Walls that the Linux kernel builds around a process: its calls, a filter of system calls, Landlock."""
+"""Isolation of a process by the Linux kernel: system calls, a seccomp filter, Landlock."""

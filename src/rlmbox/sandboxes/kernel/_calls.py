@@ -1,7 +1,7 @@
-"""The kernel's calls that walls are built with, for which Python 3.11 has no function.
+"""System calls for isolation that have no function in Python 3.11.
 
-Runs in processes where rlmbox is not installed: standard library only. Numbers are those of `linux/sched.h`,
-`linux/mount.h`, `linux/prctl.h` and `linux/capability.h`.
+Runs in processes without rlmbox: standard library only. Numbers are those of `linux/sched.h`, `linux/mount.h`,
+`linux/prctl.h` and `linux/capability.h`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ NEW_USER, NEW_PID, NEW_NET = 0x10000000, 0x20000000, 0x40000000
 
 READ_ONLY, NO_SUID, NO_DEV, NO_EXEC, REMOUNT, BIND = 1, 2, 4, 8, 32, 4096
 _RECURSIVE, _PRIVATE, _DETACH = 16384, 1 << 18, 2
-# What statvfs says of a mount, and the flag that keeps it; a less privileged namespace may not drop them.
+# Mount flags as reported by statvfs, and the flags that keep them; a less privileged namespace may not drop them.
 _KEPT = ((2, 2), (4, 4), (8, 8), (1024, 1024), (2048, 2048), (4096, 1 << 21))
 
 _SET_PARENT_DEATH_SIGNAL, _SET_NAME, _SET_SECCOMP, _DROP_BOUNDING, _SET_SECURE_BITS = 1, 15, 22, 24, 28
@@ -45,7 +45,7 @@ def checked(result: int, what: str) -> int:
     """Return the result of a call.
 
     Raises:
-        OSError: The call failed; the message says what it was for.
+        OSError: The call failed; the message names its purpose.
     """
     if result < 0:
         number = ctypes.get_errno()
@@ -59,13 +59,13 @@ def unshare(flags: int, what: str) -> None:
 
 
 def map_ids(proc_fd: int, inside_id: int, user: int, group: int) -> None:
-    """Map one user and one group into the new user namespace of this process: its own, under another number.
+    """Map one user and one group into this process's new user namespace: its own, under other ids.
 
     Args:
         proc_fd: The directory /proc.
-        inside_id: The number inside.
-        user: This process's user before it entered the namespace.
-        group: Its group.
+        inside_id: The id inside.
+        user: This process's user id before it entered the namespace.
+        group: Its group id.
     """
     for name, text in (
         ("setgroups", "deny"),
@@ -76,7 +76,7 @@ def map_ids(proc_fd: int, inside_id: int, user: int, group: int) -> None:
 
 
 def write_own(proc_fd: int, name: str, text: str) -> None:
-    """Write to a file of this process in /proc, of which `proc_fd` is the directory."""
+    """Write to a file of this process in /proc, whose directory is `proc_fd`."""
     fd = os.open(f"self/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_fd)
     try:
         os.write(fd, text.encode())
@@ -92,25 +92,25 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, options
 
 
 def bind_read_only(source: str, target: str) -> None:
-    """Show a file or directory in another place, where it cannot be written."""
+    """Mount a file or directory in another place, read-only."""
     mount(source, target, None, BIND)
     remount_read_only(target)
 
 
 def remount_read_only(target: str) -> None:
-    """Make a mount read-only, without devices and set-user-id programs."""
+    """Make a mount read-only, without devices and setuid programs."""
     now = os.statvfs(target).f_flag
     kept = sum(flag for bit, flag in _KEPT if now & bit)
     mount(None, target, None, BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEV | kept)
 
 
 def make_mounts_private() -> None:
-    """Keep what is mounted from here on from the namespace this one was copied from."""
+    """Keep later mounts from propagating to the namespace that this one was copied from."""
     mount(None, "/", None, _RECURSIVE | _PRIVATE)
 
 
 def change_root(directory: str) -> None:
-    """Make a mount the root, and let go of everything that was mounted before."""
+    """Make a mount the root, and unmount everything that was mounted before."""
     os.chdir(directory)
     checked(libc().syscall(_PIVOT_ROOT[os.uname().machine], b".", b"."), "pivot_root")
     checked(libc().umount2(b".", _DETACH), "umount of the old root")
@@ -118,17 +118,17 @@ def change_root(directory: str) -> None:
 
 
 def set_host_name(name: str) -> None:
-    """Name the machine, in a new UTS namespace."""
+    """Set the host name, in a new UTS namespace."""
     checked(libc().sethostname(name.encode(), ctypes.c_size_t(len(name))), "sethostname")
 
 
 def leave_keyrings() -> None:
-    """Leave the session's keyring for an empty one; a kernel may have no keyrings at all."""
+    """Replace the session keyring by an empty one; a kernel may lack keyrings."""
     libc().syscall(_KEYCTL[os.uname().machine], _JOIN_SESSION_KEYRING, None)
 
 
 def become_subreaper() -> None:
-    """Make orphans among the descendants children of this process."""
+    """Make orphaned descendants children of this process."""
     _prctl("subreaper", _SET_SUBREAPER, 1)
 
 
@@ -138,16 +138,16 @@ def die_with_parent(signal_number: int) -> None:
 
 
 def set_name(name: bytes) -> None:
-    """Name this process for those who list processes; at most 15 bytes."""
+    """Set this process's name in process lists; at most 15 bytes."""
     _prctl("name", _SET_NAME, name)
 
 
 def drop_privileges() -> None:
-    """Give up all capabilities, those that could come back too, and the way to get any by executing something."""
+    """Drop all capabilities, including those that could be regained, and the possibility to gain any by execve."""
     last = 63
     for capability in range(last + 1):
         if libc().prctl(_DROP_BOUNDING, capability, 0, 0, 0) < 0:
-            break  # beyond the last one that the kernel knows
+            break  # beyond the last one known to the kernel
     _prctl("ambient capabilities", _AMBIENT, _AMBIENT_CLEAR_ALL)
     _prctl("securebits", _SET_SECURE_BITS, _ALL_SECURE_BITS_LOCKED)
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
@@ -156,12 +156,12 @@ def drop_privileges() -> None:
 
 
 def forbid_dumps() -> None:
-    """Have the kernel write no core of this process, also not to a program that it would hand one to."""
+    """Prevent core dumps of this process, including those piped to a program."""
     _prctl("dumpable", _SET_DUMPABLE, 0)
 
 
 def forbid_new_privileges() -> None:
-    """Make sure that nothing that is executed from here on gets more than this process has."""
+    """Prevent executed programs from gaining privileges."""
     _prctl("no_new_privs", _SET_NO_NEW_PRIVILEGES, 1)
 
 
@@ -174,7 +174,7 @@ def close_from(first: int, *, but: int = -1) -> None:
 
 
 def install_filter(program: bytes) -> None:
-    """Install a seccomp filter; needs no_new_privs. There is no way back."""
+    """Install a seccomp filter; needs no_new_privs. It cannot be removed."""
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))

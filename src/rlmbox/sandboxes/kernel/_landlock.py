@@ -1,6 +1,6 @@
-"""Landlock, a second wall around files: what a mount might let through, this refuses.
+"""Landlock, a second layer of file protection behind the mounts.
 
-Structures and numbers are those of `linux/landlock.h`; the system calls have one number on all machines.
+Structures and numbers are those of `linux/landlock.h`; the system calls have the same numbers on all machines.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import struct
 
 from rlmbox.sandboxes.kernel._calls import checked, libc
 
-TYPE_CHECKING = False  # every import costs the jail's start
+TYPE_CHECKING = False  # every import delays the jail's start
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -26,20 +26,20 @@ READ = _READ_FILE | READ_DIR
 SCRATCH = READ | _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_FILE | _MAKE_LINK | _REFER | _TRUNCATE
 """Files, directories and links can be made too; nothing can be executed, and no device, pipe or socket be made."""
 
-_ALL_SINCE = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # IOCTL_DEV came with 5
+_ALL_SINCE = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # IOCTL_DEV since 5
 _TCP_BIND_AND_CONNECT, _ABSTRACT_SOCKETS_AND_SIGNALS = 3, 3
 
 
 def landlock_abi() -> int:
-    """Return the version of Landlock that the kernel has; 0 for none."""
+    """Return the kernel's version of Landlock; 0 for none."""
     return max(0, int(libc().syscall(_CREATE_RULESET, None, 0, _GET_VERSION)))
 
 
 def restrict(paths: Mapping[str, int]) -> bool:
-    """Take away every access to files that is not listed, and TCP; needs no_new_privs. Says whether it could.
+    """Deny all access to files that is not listed, and TCP; needs no_new_privs. Return whether Landlock is available.
 
     Args:
-        paths: Directories with what is allowed below them.
+        paths: Directories, with the access allowed below them.
 
     Raises:
         OSError: The kernel has Landlock and refuses.
@@ -58,7 +58,7 @@ def restrict(paths: Mapping[str, int]) -> bool:
 
 
 def ruleset() -> tuple[bytes, int]:
-    """Return the attributes of a ruleset that takes all that this kernel's Landlock can, and its rights to files."""
+    """Return the attributes of a ruleset that denies everything this kernel's Landlock can, and its file rights."""
     abi = landlock_abi()
     handled = max(rights for since, rights in _ALL_SINCE.items() if since <= abi)
     network = _TCP_BIND_AND_CONNECT if abi >= 4 else 0

@@ -1,30 +1,30 @@
-"""A seccomp filter: a list of the system calls that a Python program needs, and nothing else.
+"""A seccomp filter that allows the system calls which a Python program needs, and nothing else.
 
-The filter is classic BPF (`linux/seccomp.h`, `linux/bpf_common.h`), put together here without a library. Numbers of
-system calls are from `asm/unistd_64.h` for x86_64 and `asm-generic/unistd.h` for aarch64. Whatever is not listed
-gives EPERM, so that a cell gets an ordinary PermissionError; a call by another architecture's numbers, which would
-mean something else than the filter thinks, ends the process.
+The filter is classic BPF (`linux/seccomp.h`, `linux/bpf_common.h`), assembled here without a library. System call
+numbers are from `asm/unistd_64.h` for x86_64 and `asm-generic/unistd.h` for aarch64. A call that is not listed fails
+with EPERM, so that a cell gets an ordinary PermissionError; a call by another architecture's numbers, which the filter
+would misinterpret, kills the process.
 
-Nothing on the list reaches what jails and the host have in common but to read it. Files of the host are shown to every
-jail, so there are no locks on files (a lock is seen through any mount of the file, and is kernel memory), nothing that
-tells of the disk under them (statfs) or of its cache (mincore, fadvise64, some of madvise), and nothing that passes
-pages of them on without a copy (sendfile, copy_file_range); Python does without. A program that locks a file of its own
-in /tmp, as sqlite3 does, is told that it has the lock: it is the only process there is.
+No allowed call can do more than read what jails share with the host. Files of the host are mounted in every jail, so
+there are no file locks (a lock is visible through any mount of the file, and takes kernel memory), nothing that reveals
+the disk under them (statfs) or its cache (mincore, fadvise64, some of madvise), and nothing that passes on their pages
+without a copy (sendfile, copy_file_range); Python does without. A program that locks a file of its own in /tmp, as
+sqlite3 does, is told that it has the lock: it is the only process.
 
-New processes and programs are not on the list: threads are the only thing that can be started, so that one limit on
-the address space bounds all memory. Nor can memory files be made (memfd_create), or descriptors received (recvmsg)
-but from `GATE_FD`, which no descriptor is any more when the first cell runs.
+New processes and programs are not allowed: only threads can be started, so that one limit on the address space covers
+all memory. Memory files cannot be created (memfd_create), and descriptors can be received (recvmsg) only from
+`GATE_FD`, which is closed before the first cell runs.
 """
 
 from __future__ import annotations
 
 import struct
 
-TYPE_CHECKING = False  # every import costs the jail's start
+TYPE_CHECKING = False  # every import delays the jail's start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# name, number on x86_64, number on aarch64; `-` where there is none
+# name, number on x86_64, number on aarch64; `-` for none
 _ALLOWED = """
     read 0 63, write 1 64, readv 19 65, writev 20 66, pread64 17 67, pwrite64 18 68, preadv 295 69, pwritev 296 70,
     lseek 8 62, open 2 -, openat 257 56, close 3 57, close_range 436 436, dup 32 23, dup2 33 -, dup3 292 24,
@@ -62,22 +62,22 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54
 _X32_BIT = 0x40000000
 
 _CLONE_VM_FS_FILES_SIGHAND_THREAD = 0x10F00
-# Anything new to be seen or traced by: CLONE_PTRACE and the namespaces, among them time (0x80).
+# Flags that permit tracing or new namespaces: CLONE_PTRACE and CLONE_NEW*, including time (0x80).
 _CLONE_FORBIDDEN = 0x2000 | 0x80 | 0x20000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 _PRCTL = (3, 15, 16, 21, 23, 39)  # GET_DUMPABLE, SET_NAME, GET_NAME, GET_SECCOMP, CAPBSET_READ, GET_NO_NEW_PRIVS
 _IOCTL = (0x5401, 0x5421, 0x541B, 0x5450, 0x5451)  # TCGETS, FIONBIO, FIONREAD, FIONCLEX, FIOCLEX
 _FCNTL = (0, 1, 2, 3, 4, 1030, 1032)  # descriptors, flags, DUPFD_CLOEXEC, GETPIPE_SZ
-_FCNTL_DONE = (6, 7)  # SETLK, SETLKW: said to be done
-# WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET; without those that inherit priorities (PI).
+_FCNTL_DONE = (6, 7)  # SETLK, SETLKW: reported as successful without effect
+# WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET; not those with priority inheritance (PI).
 _FUTEX = (0, 1, 3, 4, 5, 9, 10)
 _FUTEX_FLAGS = 0x180  # PRIVATE, CLOCK_REALTIME
 # NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, DONTFORK, DOFORK, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP,
-# GUARD_INSTALL, GUARD_REMOVE; not MERGEABLE, which tells what other memory holds, nor REMOVE, PAGEOUT and HWPOISON.
+# GUARD_INSTALL, GUARD_REMOVE; not MERGEABLE, which reveals other memory, nor REMOVE, PAGEOUT and HWPOISON.
 _MADVISE = (0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 102, 103)
 _AF_UNIX, _SOCK_STREAM, _SOCK_TYPE_MASK = 1, 1, 0xF
 
 
-# Column of the table above, AUDIT_ARCH, and the numbers of the calls whose arguments decide.
+# Column of the table above, AUDIT_ARCH, and the numbers of the calls whose arguments are checked.
 _NAMES = (
     *("column", "audit", "clone", "clone3", "prctl", "ioctl", "fcntl", "socketpair", "recvmsg", "futex", "madvise"),
 )
@@ -93,7 +93,7 @@ _Instruction = tuple[int, int, int, int]
 
 
 def allowed(machine: str) -> dict[str, int]:
-    """Return the system calls that are allowed whatever their arguments, by name.
+    """Return the system calls that are allowed with any arguments, by name.
 
     Raises:
         KeyError: There is no filter for the machine.
@@ -126,7 +126,7 @@ def _instructions(machine: str) -> Iterator[_Instruction]:
         yield (_RETURN, 0, 0, _KILL_PROCESS)
     leaves = [(first, _run(first, last)) for first, last in _runs(sorted(allowed(machine).values()))]
     leaves.append((arch["clone"], _only(arch["clone"], _thread_only())))
-    # The flags of clone3 lie in memory, where no filter can look; libc falls back to clone.
+    # The flags of clone3 are in memory, which a filter cannot read; libc falls back to clone.
     leaves.append((arch["clone3"], _only(arch["clone3"], [(_RETURN, 0, 0, _ERRNO | _ENOSYS)])))
     leaves.append((arch["prctl"], _only(arch["prctl"], _one_of(0, _PRCTL))))
     leaves.append((arch["ioctl"], _only(arch["ioctl"], _one_of(1, _IOCTL))))
@@ -139,10 +139,10 @@ def _instructions(machine: str) -> Iterator[_Instruction]:
 
 
 def _tree(leaves: list[tuple[int, list[_Instruction]]]) -> list[_Instruction]:
-    """Join blocks for ranges of numbers, each with its first, into a search by halves.
+    """Join blocks for ranges of numbers, each with its first number, into a binary search.
 
-    When a filter is installed, the kernel runs it for every number that there is, to know what it always allows: one
-    test after another took 0.4 ms of a jail's start.
+    When a filter is installed, the kernel runs it for every system call number, to find those that it always allows:
+    a linear search took 0.4 ms of a jail's start.
     """
     if len(leaves) == 1:
         return leaves[0][1]
@@ -152,7 +152,7 @@ def _tree(leaves: list[tuple[int, list[_Instruction]]]) -> list[_Instruction]:
 
 
 def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """Join numbers that follow each other."""
+    """Merge consecutive numbers into ranges."""
     first = last = numbers[0]
     for number in numbers[1:]:
         if number != last + 1:
@@ -172,12 +172,12 @@ def _run(first: int, last: int) -> list[_Instruction]:
 
 
 def _only(number: int, block: list[_Instruction]) -> list[_Instruction]:
-    """Run a block, each way through which ends with a return, for one system call."""
+    """Run a block, every path of which ends with a return, for one system call."""
     return [(_EQUAL, 0, len(block), number), *block, (_RETURN, 0, 0, _ERRNO | _EPERM)]
 
 
 def _argument(index: int) -> _Instruction:
-    """Load the lower half of an argument; the calls that are looked at take an `int`."""
+    """Load the lower half of an argument; all checked arguments are of type `int`."""
     return (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * index)
 
 
@@ -205,7 +205,7 @@ def _thread_only() -> list[_Instruction]:
 
 
 def _stream_pair() -> list[_Instruction]:
-    """A pair of connected streams, as asyncio uses to wake itself: it reaches nothing but its other end."""
+    """Allow a pair of connected stream sockets, with which asyncio wakes itself; it reaches only its other end."""
     return [
         _argument(0),
         (_EQUAL, 0, 4, _AF_UNIX),

@@ -1,8 +1,8 @@
 """The first program of a local worker: `_boot.py WORKER MODULES WIRE_FD LIFELINE_FD`.
 
-The worker and its language side come over the wire, compiled, before all else that comes there; to compile them takes
-as long as the rest of the start. An interpreter that writes its code otherwise than the host's reads the sources.
-Standard library only, and little of that.
+The worker and its language side are sent over the wire first, compiled, because compiling them takes as long as the
+rest of the start. An interpreter with another bytecode format than the host's compiles the sources. Standard library
+only, and little of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Make the modules, and become the worker."""
+    """Create the modules, and become the worker."""
     worker, modules, wire, lifeline = sys.argv[1:]
     is_ours = _taken(int(wire), len(MAGIC_NUMBER)) == MAGIC_NUMBER
     for path in (worker, *modules.split(os.pathsep)):
@@ -33,12 +33,12 @@ def main() -> None:
 
 
 def _taken(wire: int, size: int) -> bytes:
-    """Take so many bytes from the wire."""
+    """Read `size` bytes from the wire."""
     data = b""
     while len(data) < size:
         part = os.read(wire, size - len(data))
         if not part:
-            os._exit(0)  # there is nobody to work for
+            os._exit(0)  # the host is gone
         data += part
     return data
 

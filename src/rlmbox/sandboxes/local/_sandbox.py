@@ -34,17 +34,16 @@ _EXPLANATION = (
 
 
 class LocalSandbox(WorkerSandbox):
-    """Runs cells in a plain child process: no wall, for development and for code that you trust.
+    """Runs cells in a plain child process, without isolation, for development and for code that you trust.
 
-    An endless loop, a crash or too much memory ends the child and not you. Everything else is open: the child
+    An endless loop, a crash or too much memory ends the child and not your process. Everything else is open: the child
     can read your files, reach the network and signal your processes. Its environment is empty and its working
-    directory is a private one that is removed afterwards. Works on Linux and macOS; memory is limited on
-    Linux only.
+    directory is a private one that is removed afterwards. Works on Linux and macOS; memory is limited on Linux only.
 
     Args:
-        unsafe_no_isolation: Must be True; says that you know this.
-        package_paths: Directories that imports search after the standard library, such as that of
-            site-packages; none unless given.
+        unsafe_no_isolation: Must be True, to confirm that you know this.
+        package_paths: Directories, such as site-packages, that are searched for imports after the standard library;
+            none by default.
 
     Raises:
         ConfigError: `unsafe_no_isolation` is not True.
@@ -59,7 +58,7 @@ class LocalSandbox(WorkerSandbox):
         super().__init__(_NoWall(), package_paths)
 
     async def execute(self, cell: Cell) -> Execution:
-        """Run a cell; see `Sandbox.execute`. An import of what is installed, but was not allowed, says so."""
+        """Run a cell; see `Sandbox.execute`. An error on importing an installed but not allowed package says so."""
         return await explained(await super().execute(cell), _allowed)
 
 
@@ -108,14 +107,14 @@ def _launched(context_fd: int | None) -> Child:
 
 @lru_cache(maxsize=1)
 def _code(worker: str) -> bytes:
-    """Return what `_boot.py` takes from the wire."""
+    """Return the code that `_boot.py` reads from the wire."""
     codes = [compiled(Path(worker), worker), *(compiled(path, path.name) for path in _MODULES)]
     written = [marshal.dumps(code) for code in codes]
     return MAGIC_NUMBER + b"".join(len(code).to_bytes(4, "big") + code for code in written)
 
 
 def _remove(directory: str) -> None:
-    """Remove a directory, also where a cell took away its own permissions."""
+    """Remove a directory, even if a cell took away its own permissions."""
     shutil.rmtree(directory, ignore_errors=True)
     if Path(directory).exists():
         for parent, _, _ in os.walk(directory):
