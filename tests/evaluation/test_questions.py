@@ -51,7 +51,7 @@ def test_a_question_comes_back_from_json() -> None:
     [
         ("", "has no questions"),
         ("{", "line 1: is not JSON"),
-        ("[1]", "line 1: is no object"),
+        ("[1]", "line 1: is not an object"),
         ('{"question": "x"}', "line 1: has no expected answer"),
         ('\n{"question": " ", "expected": 1}', "line 2: has no question"),
         ('{"question": "x", "expected": 1, "anser": 2}', "no key 'anser'"),

@@ -167,7 +167,7 @@ def test_an_evaluation_goes_on_only_with_the_arms_it_was_begun_with(tmp_path: Pa
 
     recorded = evaluate(tmp_path, questions(1), [DirectArm(knowing(1.0))])
     other = Plan(questions(1), [DirectArm(knowing(1.0), guard=Guard("off"))])
-    with pytest.raises(ConfigError, match="was begun with another guard"):
+    with pytest.raises(ConfigError, match="was started with another guard"):
         check_same(other, recorded)
 
 

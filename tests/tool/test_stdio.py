@@ -185,7 +185,7 @@ def test_a_sandbox_that_cannot_start_is_a_warning_and_the_answers_say_so() -> No
         (["--sandbox", "nope"], "there is no sandbox 'nope'"),
         (["--sandbox", "local"], "--unsafe-no-isolation"),
         (["--timeout", "-1"], "--timeout must be a number above 0"),
-        (["-c", "-"], "standard input has the requests"),
+        (["-c", "-"], "standard input carries the requests"),
         (["-c", "/nowhere/at/all"], "/nowhere/at/all"),
     ],
 )

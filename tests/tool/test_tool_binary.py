@@ -68,7 +68,7 @@ def test_the_other_sandboxes_are_in_it_too_and_so_are_contexts(built: Path, sand
         (["--sandbox", "nope"], "no sandbox 'nope'"),
         (["--sandbox", "local"], "local"),
         (["--timeout", "0"], "above 0"),
-        (["-c", "-"], "standard input has the requests"),
+        (["-c", "-"], "standard input carries the requests"),
         (["-c", "/nowhere"], "/nowhere"),
     ],
 )

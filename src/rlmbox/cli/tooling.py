@@ -61,7 +61,7 @@ class ToolSettings:
         limits = tool_limits(memory_bytes=memory_bytes, max_timeout_s=self.max_timeout_s)
         make_sandbox = self.sandbox_maker()
         if "-" in self.context:
-            raise ConfigError("standard input has the requests, so it cannot be the context; name a file")
+            raise ConfigError("standard input carries the requests, so it cannot be the context; name a file")
         paths = self.context[0] if len(self.context) == 1 else list(self.context)
         context = Context.from_path(paths) if self.context else None
         return ToolSessions(

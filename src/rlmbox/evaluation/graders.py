@@ -289,7 +289,7 @@ def _set_score(value: Any, text: str, question: Question, score: Callable[[int, 
         return score((given & wanted).total(), given.total(), wanted.total())
 
     if question.accept and not isinstance(question.accept[0], list):
-        raise ConfigError(f"question {question.id}: what else is right for the grader set is a list of lists")
+        raise ConfigError(f"question {question.id}: accept is a list of lists for the grader set")
     return _best(question, against)
 
 

@@ -86,7 +86,7 @@ class RlmboxModel(ModelAPI):  # type: ignore[misc]
         parts = [part for message in input if not isinstance(message.content, str) for part in message.content]
         other = next((part.type for part in parts if part.type not in ("text", "reasoning")), None)
         if other is not None:
-            raise ConfigError(f"rlmbox reads text; a message has something of the kind {other}")
+            raise ConfigError(f"rlmbox reads only text; a message contains {other}")
         question, context = one_question_of([(message.role, message.text) for message in input])
         try:
             return self._output(await self._rlm.aask(question, context), "stop")

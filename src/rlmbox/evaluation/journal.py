@@ -265,9 +265,9 @@ def read_evaluation(folder: Path, name: str) -> Recorded:
         for line in _lines(path):
             recorded.apply(line)
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
-        raise StoreError(f"{path} is no file of an evaluation: {type(error).__name__}: {error}") from None
+        raise StoreError(f"{path} is not the file of an evaluation: {type(error).__name__}: {error}") from None
     if not recorded.head:
-        raise StoreError(f"{path} is no file of an evaluation: it has no first line that says what was asked")
+        raise StoreError(f"{path} is not the file of an evaluation: its first line does not list the questions")
     return recorded
 
 

@@ -47,8 +47,8 @@ class Purse:
             if not self.reserved_usd:
                 if left < max(least_usd, _LEAST_USD):
                     raise BudgetExceeded(
-                        f"${self.spent_usd:.4f} of ${self.limit_usd} is spent, which does not leave what the next "
-                        "trial may cost; rlmbox eval --resume goes on with a higher --cost-limit",
+                        f"${self.spent_usd:.4f} of ${self.limit_usd} is spent, which leaves too little for the next "
+                        "trial; rlmbox eval --resume goes on with a higher --cost-limit",
                         limit=float(self.limit_usd),
                         used=float(self.spent_usd),
                     )

@@ -124,10 +124,10 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]
     except ValueError as error:
         raise ConfigError(f"{path} is not JSON: {error}") from None
     if not isinstance(rows, list):
-        raise ConfigError(f"{path} is one JSON value that is no list; give a list of questions, or JSON Lines")
+        raise ConfigError(f"{path} is a JSON value but not a list; give a list of questions, or JSON Lines")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise ConfigError(f"{path}, question {number}: is no object with question and expected")
+            raise ConfigError(f"{path}, question {number}: is not an object with question and expected")
         yield f"question {number}", row
 
 
@@ -167,7 +167,7 @@ def _object(line: str, path: Path, place: str) -> Mapping[str, Any]:
     except ValueError as error:
         raise ConfigError(f"{path}, {place}: is not JSON: {error}") from None
     if not isinstance(row, dict):
-        raise ConfigError(f"{path}, {place}: is no object with question and expected")
+        raise ConfigError(f"{path}, {place}: is not an object with question and expected")
     return row
 
 

@@ -353,17 +353,17 @@ class Evaluation:
         return found
 
     def _hidden(self, outcome: Outcome) -> Outcome:
-        """Return the outcome as it may stand in a file: without secrets and personal data."""
+        """Return the outcome as filtered for a file, without secrets and personal data."""
         text, note = map(self._exported, (outcome.text, outcome.note))
         if (text, note) == (outcome.text, outcome.note):
             return outcome
         return replace(outcome, text=text, note=note, value=outcome.value if text == outcome.text else None)
 
     async def _scored(self, question: Question, outcome: Outcome) -> float:
-        """Return the score that a function gives.
+        """Score an answer by the grader's function.
 
         Raises:
-            ConfigError: It is the user's own, and failed or returned no score.
+            ConfigError: The function is the user's, and failed or returned no score.
         """
         grader = self._graders[question.id]
         score = grader.score
@@ -379,14 +379,14 @@ class Evaluation:
             said = f"{type(error).__name__}: {error}"
             raise ConfigError(f"the grader failed on question {question.id}: {said}; fix it, then --resume") from error
         if not 0 <= found <= 1:
-            raise ConfigError(f"the grader gave question {question.id} {given!r}; a score is from 0 to 1")
+            raise ConfigError(f"the grader scored question {question.id} with {given!r}; a score is from 0 to 1")
         return found
 
     async def _judged(self, question: Question, answer: str, name: str, place: Mapping[str, Any]) -> Grade:
-        """Ask the judge, which is not told which arm it was; its cost is on the ledger, and apart from the arm's.
+        """Ask the judge, which is not told the arm; its cost is on the ledger, separate from the arm's.
 
         Raises:
-            BudgetExceeded: The limit does not leave what judging may cost.
+            BudgetExceeded: Too little is left for judging.
             ModelError: The judge failed, or gave no verdict.
         """
         judge = self._plan.judge
@@ -415,7 +415,7 @@ class Evaluation:
         if score is None:
             said = " ".join(reply.completion.text.split())[:80]
             raise ModelError(
-                f'{judge.name}: the judge says neither RIGHT nor WRONG of question {question.id} ("{said}"); '
+                f'{judge.name}: the judge said neither RIGHT nor WRONG of question {question.id} ("{said}"); '
                 "name a model that does with --judge, or --resume to ask it again"
             )
         return Grade(score, reply.cost_usd, granted)
@@ -474,6 +474,6 @@ def check_same(plan: Plan, recorded: Recorded) -> None:
         if arm.name in begun and begun[arm.name] != now:
             changed = sorted(key for key in {*now, *begun[arm.name]} if now.get(key) != begun[arm.name].get(key))
             raise ConfigError(
-                f"{recorded.name}: the arm {arm.name} was begun with another {changed[0]} "
+                f"{recorded.name}: the arm {arm.name} was started with another {changed[0]} "
                 f"({begun[arm.name].get(changed[0])!r}, now {now.get(changed[0])!r}); begin a new evaluation"
             )

@@ -76,7 +76,7 @@ def _sessions(options: argparse.Namespace) -> ToolSessions:
     memory_bytes = None if options.memory is None else int(options.memory * 2**20)
     limits = tool_limits(memory_bytes=memory_bytes, max_timeout_s=options.max_timeout)
     if "-" in options.context:
-        raise ConfigError("standard input has the requests, so it cannot be the context; name a file")
+        raise ConfigError("standard input carries the requests, so it cannot be the context; name a file")
     context = Context.from_path(options.context) if options.context else None
     return ToolSessions(
         lambda: Interpreter(make_sandbox, limits, context=context, echo=options.echo),

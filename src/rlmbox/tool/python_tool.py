@@ -68,7 +68,9 @@ class PythonTool:
         if isinstance(packages, str):
             raise ConfigError(f"packages is a list of names, such as [{packages!r}]")
         if packages and not isinstance(sandbox, str):
-            raise ConfigError("packages go with a sandbox's name; what makes sandboxes is given them where it is made")
+            raise ConfigError(
+                "packages go with the name of a sandbox; a function that makes sandboxes adds them itself"
+            )
         self._make_sandbox = sandbox_from(sandbox, packages=packages) if isinstance(sandbox, str) else sandbox
         self._limits: CellLimits = tool_limits(memory_bytes=memory_bytes, max_timeout_s=max_timeout_s)
         try:

@@ -118,7 +118,7 @@ def read_json(text: str | bytes | bytearray) -> Any:
             text = bytes(text).decode("utf-8-sig")
         return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:
-        raise BadCall("it is not JSON that can be read: it is nested too deeply") from None
+        raise BadCall("it is nested too deeply") from None
     except UnicodeDecodeError as error:
         raise BadCall(f"it is not JSON: byte {error.start:,} is not UTF-8") from None
     except ValueError as error:
@@ -175,7 +175,7 @@ def _kind(value: object) -> str:
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(digits: str) -> float:

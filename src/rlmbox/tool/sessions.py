@@ -89,7 +89,7 @@ class ToolSessions:
         if name not in self._open:
             if len(self._open) >= self._max_sessions:
                 raise BadCall(
-                    f"{self._max_sessions} sessions are open, and no more may be; "
+                    f"{self._max_sessions} sessions are open, which is the maximum; "
                     'end one: {"session": "NAME", "close": true}'
                 )
             self._open[name] = self._new_interpreter()
@@ -99,7 +99,7 @@ class ToolSessions:
         now = request["close"] == "now"
         if not (now or request["close"] is True) or "code" in request or "timeout" in request:
             raise BadCall(
-                'a session is ended with {"session": "NAME", "close": true}, after what it has to do, '
+                'a session is ended with {"session": "NAME", "close": true}, after its pending requests, '
                 'or at once with {"session": "NAME", "close": "now"}'
             )
         session = self._open.pop(name, None)

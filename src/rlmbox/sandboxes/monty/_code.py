@@ -300,7 +300,7 @@ def read_expression(code: str, *, known: Known = _NOTHING, hidden: Collection[st
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in hidden:
             raise CellRefused(
-                f"eval() of {node.id}, a name of the function around it, is not in this REPL's Python: "
+                f"eval() of {node.id}, a local name of the enclosing function, is not in this REPL's Python: "
                 "write the expression itself",
                 1,
             )

@@ -97,7 +97,7 @@ class _Finder:
             self._open[token] = self._spans(pattern, flags)
         spans = self._open.get(token)
         if spans is None:
-            raise ValueError("this search was given up: begin it again")
+            raise ValueError("this search has expired: start it again")
         store = self._context._store  # noqa: SLF001 - byte positions, which `Context` does not expose
         found: list[object] = []
         size = 0

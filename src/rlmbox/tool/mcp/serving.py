@@ -89,7 +89,7 @@ def _listener(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
-        raise ConfigError(f"{host}, port {port}, cannot be listened on: {error}; choose another --port") from error
+        raise ConfigError(f"cannot listen on {host}, port {port}: {error}; choose another --port") from error
 
 
 class Gate:
