@@ -125,7 +125,7 @@ def _checked(name: str, options: str, question: Question) -> Score:
             try:
                 re2.compile(str(expected))
             except re2.error as error:
-                raise ConfigError(f"{place}: {expected!r} is not a regular expression: {_said(error)}") from None
+                raise ConfigError(f"{place}: {expected!r} is not a regular expression: {_error_text(error)}") from None
         if name == "schema":
             try:
                 Draft202012Validator.check_schema(expected)
@@ -139,7 +139,7 @@ def _checked(name: str, options: str, question: Question) -> Score:
     return _SCORES[f"{name}:{options}" if options else name]
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     said = error.args[0] if error.args else str(error)
     return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
 

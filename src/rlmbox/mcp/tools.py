@@ -156,7 +156,7 @@ class MCPConnection:
         self._task = asyncio.create_task(self._hold(self._ready))
         await asyncio.wait([self._ready], timeout=self.given.start_timeout_s)
         if not self._ready.done():
-            said = self._said()
+            said = self._stderr_tail()
             await self.aclose()
             raise ConfigError(
                 f"the MCP server {self.given.label} did not answer within {self.given.start_timeout_s:g} s"
@@ -165,7 +165,7 @@ class MCPConnection:
         try:
             own_name, listed = self._ready.result()
         except Exception as error:  # noqa: BLE001 - any failure becomes one line for the user
-            reason = f"{self._line(error)}{self._said()}"
+            reason = f"{self._line(error)}{self._stderr_tail()}"
             await self.aclose()
             raise ConfigError(
                 f"the MCP server {self.given.label} cannot be reached: {reason}; "
@@ -268,11 +268,11 @@ class MCPConnection:
 
     def _gone(self, reason: str) -> str:
         return (
-            f"the MCP server {self.given.label} is gone ({reason}{self._said()}); its tools cannot be called any more "
-            "in this run, so go on without them"
+            f"the MCP server {self.given.label} is gone ({reason}{self._stderr_tail()}); its tools cannot be called "
+            "any more in this run, so go on without them"
         )
 
-    def _said(self) -> str:
+    def _stderr_tail(self) -> str:
         """Return the last line that a command wrote to standard error."""
         if self._stderr is None or self._stderr.closed:
             return ""

@@ -154,7 +154,7 @@ class Interpreter:
 
     async def _stopped(self, sandbox: Sandbox, running: asyncio.Future[Execution]) -> Execution:
         """Interrupt the code, which keeps the variables, or kill the sandbox if it does not stop."""
-        if await self._heeded(sandbox, running):
+        if await self._interrupted(sandbox, running):
             return running.result()
         running.cancel()
         ended = Execution("timeout", namespace="lost")
@@ -166,7 +166,7 @@ class Interpreter:
         self._lost = False  # reported in this result
         return replace(ended, namespace="lost")
 
-    async def _heeded(self, sandbox: Sandbox, running: asyncio.Future[Execution]) -> bool:
+    async def _interrupted(self, sandbox: Sandbox, running: asyncio.Future[Execution]) -> bool:
         interrupt: Callable[[], bool] = getattr(sandbox, "interrupt", bool)
         until_s = time.monotonic() + _GRACE_S
         while time.monotonic() < until_s and interrupt():

@@ -116,16 +116,16 @@ def shown(handler: ast.ExceptHandler) -> ShownBy:
     name = str(handler.name)
     if name == CAUGHT:
         return ShownBy.NOT
-    shower = _Shower(name)
+    rewriter = _DisplayRewriter(name)
     if may_catch(handler, _OF_KEYS) and not _is_bound_in(handler, name):
-        handler.body = [shower.visit(statement) for statement in handler.body]
+        handler.body = [rewriter.visit(statement) for statement in handler.body]
     apart = {id(node.exc) for node in ast.walk(handler) if isinstance(node, ast.Raise)}
     apart |= {id(node.args[0]) for node in ast.walk(handler) if _asks_for_type(node)}  # type: ignore[attr-defined]
-    apart |= {id(node.args[0]) for node in shower.calls}
+    apart |= {id(node.args[0]) for node in rewriter.calls}
     names = [node for node in ast.walk(handler) if isinstance(node, ast.Name) and node.id == name]
     if any(id(node) not in apart for node in names):
         return ShownBy.OTHERWISE
-    return ShownBy.BY_TEXT if shower.calls else ShownBy.NOT
+    return ShownBy.BY_TEXT if rewriter.calls else ShownBy.NOT
 
 
 def _is_bound_in(handler: ast.ExceptHandler, name: str) -> bool:
@@ -149,7 +149,7 @@ def _asks_for_type(node: ast.AST) -> bool:
     )
 
 
-class _Shower(ast.NodeTransformer):
+class _DisplayRewriter(ast.NodeTransformer):
     """Replaces expressions that display an exception by calls of our functions.
 
     Args:
@@ -177,11 +177,11 @@ class _Shower(ast.NodeTransformer):
             and not set("![:") & set(function.value.value.replace(": {", " {"))
         )
         if prints or formats:
-            node.args = [self._call("str") if self._is_it(one) else one for one in node.args]
+            node.args = [self._call("str") if self._is_error(one) else one for one in node.args]
         return self.generic_visit(node)
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
-        if self._is_it(node.value) and node.conversion in (-1, ord("s"), ord("r")):
+        if self._is_error(node.value) and node.conversion in (-1, ord("s"), ord("r")):
             node.value = self._call("repr" if node.conversion == ord("r") else "str")
             node.conversion = -1
         return self.generic_visit(node)
@@ -192,21 +192,21 @@ class _Shower(ast.NodeTransformer):
             isinstance(node.left, ast.Constant) and isinstance(node.left.value, str) and "%r" not in node.left.value
         )
         if isinstance(node.op, ast.Mod) and is_form:
-            if self._is_it(node.right):
+            if self._is_error(node.right):
                 node.right = self._call("str")
             elif isinstance(node.right, ast.Tuple):
-                node.right.elts = [self._call("str") if self._is_it(one) else one for one in node.right.elts]
+                node.right.elts = [self._call("str") if self._is_error(one) else one for one in node.right.elts]
         return self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        if node.attr == "args" and self._is_it(node.value):
+        if node.attr == "args" and self._is_error(node.value):
             return self._call("args")
         return self.generic_visit(node)
 
     def _is_only(self, node: ast.Call) -> bool:
-        return not node.keywords and self._is_it(*node.args)
+        return not node.keywords and self._is_error(*node.args)
 
-    def _is_it(self, *nodes: ast.expr) -> bool:
+    def _is_error(self, *nodes: ast.expr) -> bool:
         return len(nodes) == 1 and isinstance(nodes[0], ast.Name) and nodes[0].id == self._name
 
     def _call(self, what: str) -> ast.Call:

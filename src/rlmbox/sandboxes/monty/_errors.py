@@ -192,7 +192,7 @@ class _ErrorRewriter(ast.NodeTransformer):
     def _without_base(self, node: ast.ClassDef, found: OwnError) -> None:
         for method in node.body:
             if isinstance(method, ast.FunctionDef):
-                _OfBase(found, method).visit(method)
+                _BaseCallRewriter(found, method).visit(method)
                 method.name = _INIT if method.name == "__init__" else method.name
         defined = _names(node)
         of_base: dict[str, ast.expr] = {"__init__": load(own_name("error_begin"))}
@@ -271,7 +271,7 @@ class _ErrorRewriter(ast.NodeTransformer):
         return isinstance(kind, ast.Constant | ast.Attribute | ast.Call)
 
 
-class _OfBase(ast.NodeTransformer):
+class _BaseCallRewriter(ast.NodeTransformer):
     """Replaces calls of the base class's methods.
 
     Args:

@@ -206,7 +206,7 @@ class _Rewriter(ast.NodeTransformer):
         may_be = isinstance(argument, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
         return _call(name, argument, at=argument) if may_be else argument
 
-    def _goes_through(self, node: ast.expr) -> list[ast.expr] | None:
+    def _iterated(self, node: ast.expr) -> list[ast.expr] | None:
         """Return the iterable of a loop and the start of its `enumerate`; None if the iterable cannot be the text."""
         if not isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call | ast.IfExp | ast.NamedExpr):
             return None
@@ -228,7 +228,7 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_For(self, node: ast.For) -> ast.For:
         """Rewrite `for t in x` to fetch the next items at the start of the body, where it may suspend."""
-        through = self._goes_through(node.iter)
+        through = self._iterated(node.iter)
         if through is None:
             self.generic_visit(node)
             return node
@@ -247,7 +247,7 @@ class _Rewriter(ast.NodeTransformer):
         """Rewrite `... for t in x` to iterate over batches."""
         generators = []
         for generator in node.generators:
-            through = self._goes_through(generator.iter)
+            through = self._iterated(generator.iter)
             if through is not None and not generator.is_async:
                 self._loops += 1
                 name = f"{_PREFIX}batch{self._loops}"

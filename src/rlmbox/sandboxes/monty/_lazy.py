@@ -71,7 +71,7 @@ class LazyRewriting(Rewriting):
         if isinstance(node, ast.Starred):
             node.value = self._consumed(node.value)
             return node
-        return self._whole(node)
+        return self._only_iterated(node)
 
     def _arguments(self, node: ast.Call, *, consumed: bool = False) -> None:
         change = self._consumed if consumed else self.expression
@@ -79,7 +79,7 @@ class LazyRewriting(Rewriting):
         for keyword in node.keywords:
             keyword.value = self.expression(keyword.value)
 
-    def _whole(self, node: ast.expr) -> ast.expr:
+    def _only_iterated(self, node: ast.expr) -> ast.expr:
         """Rewrite an expression that is only iterated over."""
         self._is_gone_through = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
         return self.expression(node)
@@ -222,7 +222,7 @@ class LazyRewriting(Rewriting):
             if self._is_builtin(node.iter, {"map", "filter"}):
                 node.iter = self.expression(node.iter)
         else:
-            node.iter = self._whole(node.iter)
+            node.iter = self._only_iterated(node.iter)
         node.target = self.expression(node.target)
         node.body, node.orelse = self.body(node.body), self.body(node.orelse)
         return [node]

@@ -35,13 +35,13 @@ _RAX, _RDX, _RSP, _RSI, _RDI, _R8, _R9, _R10 = 0, 2, 4, 6, 7, 8, 9, 10
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Saved:
     """A value in a callee-saved register, or the top of the stack."""
 
     register: int
 
 
-_RULESET, _FILE, _ARGUMENTS, _RULE = _Kept(12), _Kept(13), _Kept(14), _Kept(_RSP)
+_RULESET, _FILE, _ARGUMENTS, _RULE = _Saved(12), _Saved(13), _Saved(14), _Saved(_RSP)
 
 
 def launcher(binary: str, paths: Mapping[str, int], program: bytes, *, core_bytes: int) -> bytes:
@@ -96,7 +96,7 @@ class _Assembler:
         self._code += b"\x48\x89\x04\x24\x44\x89\x6c\x24\x08"  # mov [rsp], rax; mov [rsp + 8], r13d
 
     def call(
-        self, number: int, *arguments: int | bytes | _Kept, keep: _Kept | None = None, may_fail: bool = False
+        self, number: int, *arguments: int | bytes | _Saved, keep: _Saved | None = None, may_fail: bool = False
     ) -> None:
         """Make a system call, and exit if it fails.
 
@@ -107,7 +107,7 @@ class _Assembler:
             may_fail: True to continue after a failure.
         """
         for register, argument in zip((_RDI, _RSI, _RDX, _R10, _R8, _R9), arguments, strict=False):
-            if isinstance(argument, _Kept):
+            if isinstance(argument, _Saved):
                 self._copy(register, argument.register)
             else:
                 self._load(register, argument if isinstance(argument, int) else self.address(argument))

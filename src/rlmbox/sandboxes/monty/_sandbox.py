@@ -315,13 +315,13 @@ class MontySandbox:
         before = self._history
         for runs in ([*before, *partly], before)[0 if partly else 1 :]:
             self._history = [*runs]  # set now: if this is cancelled, the next cell starts it again
-            if await self._ran_again(await self._open(is_rebuilt=True), runs):
+            if await self._replayed(await self._open(is_rebuilt=True), runs):
                 return True
         self._history, self._names, self._known = [], {}, Known()
         await self._open()
         return False
 
-    async def _ran_again(self, repl: MontyRepl, runs: list[CellRun]) -> bool:
+    async def _replayed(self, repl: MontyRepl, runs: list[CellRun]) -> bool:
         for run in runs:
             again = run.repeated()
             error: Exception | None = None

@@ -79,7 +79,7 @@ def attribute(meter: Meter, profile: SubsetProfile, value: Any, name: str) -> An
     if kind is LongText and hasattr(str, name):
         raise needs_whole(name, value)
     if _python_has(kind, name):
-        raise forbidden_name(f"the attribute {name} of {same_kind(value)}", _instead(profile, kind))
+        raise forbidden_name(f"the attribute {name} of {same_kind(value)}", _hint(profile, kind))
     raise AttributeError(f"'{same_kind(value)}' object has no attribute '{name}'")
 
 
@@ -90,7 +90,7 @@ def _python_has(kind: type, name: str) -> bool:
     return own.__module__ in ("builtins", "collections") and hasattr(own, name)
 
 
-def _instead(profile: SubsetProfile, kind: type) -> str:
+def _hint(profile: SubsetProfile, kind: type) -> str:
     names = _tables(profile).get(kind)
     return f"there are {', '.join(sorted(names))}" if names else "use functions such as len, str and isinstance"
 

@@ -195,7 +195,7 @@ class _Checker:
                 self._need(_STATEMENTS[type(node).__name__])
             inner = [child for child in ast.iter_child_nodes(node) if not _is_annotation(node, child)]
             # elif and the left side of an operator do not nest in the source text
-            stack.extend((child, depth + (not _goes_on(node, child))) for child in reversed(inner))
+            stack.extend((child, depth + (not _is_flat(node, child))) for child in reversed(inner))
 
     def _need(self, feature: str) -> None:
         if feature in self._features:
@@ -357,7 +357,7 @@ def _is_annotation(node: ast.AST, child: ast.AST) -> bool:
     return child is getattr(node, "annotation", None) or child is getattr(node, "returns", None)
 
 
-def _goes_on(node: ast.AST, child: ast.AST) -> bool:
+def _is_flat(node: ast.AST, child: ast.AST) -> bool:
     if isinstance(node, ast.If):
         return len(node.orelse) == 1 and child is node.orelse[0] and isinstance(child, ast.If)
     return False

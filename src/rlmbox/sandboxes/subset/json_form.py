@@ -67,7 +67,7 @@ class _Copying:
 
     def copy(self, value: Any, level: int) -> Any:
         if value.__class__ in SCALARS:
-            return _whole(value)
+            return _scalar(value)
         if value.__class__ is LongText:
             raise needs_whole(self._what, value)
         if level > MAX_LEVELS:
@@ -87,13 +87,13 @@ class _Copying:
             raise TypeError(
                 f"{self._what} must be made of text, numbers, bytes, lists, sets and dicts, not {same_kind(value)}"
             )
-        return _whole(repr(value))
+        return _scalar(repr(value))
 
     def _listed(self, items: Iterable[Any], level: int) -> list[Any]:
         return [self.copy(item, level + 1) for item in items]
 
 
-def _whole(value: Any) -> Any:
+def _scalar(value: Any) -> Any:
     """Return a scalar, with lone surrogates of a string replaced."""
     return utf8(value).decode() if value.__class__ is str and not value.isascii() else value
 
@@ -102,4 +102,4 @@ def _hashable(value: Any) -> Any:
     """Convert an item of a set, or a key, to Python's own types."""
     if value.__class__ is tuple:
         return tuple(map(_hashable, value))
-    return frozenset(map(_hashable, value.items)) if value.__class__ is CellFrozenSet else _whole(value)
+    return frozenset(map(_hashable, value.items)) if value.__class__ is CellFrozenSet else _scalar(value)

@@ -116,7 +116,7 @@ class Meter:
         """Count data before it is allocated."""
         self._made += size_bytes
         if self._made > self._half:
-            self._count_again(size_bytes)
+            self._recount(size_bytes)
 
     def make_text(self, chars: int, wide: bool = False) -> None:
         """Count a text before it is built, and the work of building it."""
@@ -148,9 +148,9 @@ class Meter:
                 "with the setting `steps`",
                 limit="steps",
             )
-        self._count_again(0)
+        self._recount(0)
 
-    def _count_again(self, coming: int) -> None:
+    def _recount(self, coming: int) -> None:
         self.check_room(coming)
         roots = [self._roots(), self.held, self.frames]
         live, objects = live_bytes(roots, self.ignored, self.limits.memory_bytes)

@@ -74,13 +74,13 @@ def of_comprehension(generators: Iterable[ast.comprehension], outer: NameScope) 
 
 
 def _declared(node: ast.AST) -> Iterator[str]:
-    for inner in _own(node):
+    for inner in _own_nodes(node):
         if isinstance(inner, ast.Global):
             yield from inner.names
 
 
 def _bound(node: ast.AST) -> Iterator[str]:
-    for inner in _own(node):
+    for inner in _own_nodes(node):
         if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Load):
             yield inner.id
         elif isinstance(inner, ast.FunctionDef | ast.ExceptHandler) and inner.name:
@@ -89,7 +89,7 @@ def _bound(node: ast.AST) -> Iterator[str]:
             yield inner.asname or inner.name.partition(".")[0]
 
 
-def _own(node: ast.AST) -> Iterator[ast.AST]:
+def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """Iterate over the nodes of a scope, without nested functions, and of comprehensions only what `:=` binds."""
     stack = [node]
     while stack:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rlmbox.testing._sandbox_checks._opened import MakeSandbox, Opened, expect, opened
 
 
-async def _told(repl: Opened, code: str) -> str:
+async def _output(repl: Opened, code: str) -> str:
     """Run a cell that may fail in any way, and return all that it reported to the host."""
     execution = await repl.run(code)
     return f"{execution.stdout}\n{execution.stderr}\n{execution.value}\n{execution.error}"
@@ -37,7 +37,8 @@ async def check_the_environment_is_empty(make_sandbox: MakeSandbox) -> None:
             code = "import os\nprint(dict(os.environ))\nprint(os.getenv('RLMBOX_CHECK_CANARY'))"
             own = "print(open('/proc/self/environ').read())"
             expect(
-                canary not in await _told(repl, code) + await _told(repl, own), "the host's environment is not there"
+                canary not in await _output(repl, code) + await _output(repl, own),
+                "the host's environment is not there",
             )
     finally:
         del os.environ["RLMBOX_CHECK_CANARY"]
@@ -49,8 +50,8 @@ async def check_host_files_cannot_be_read(make_sandbox: MakeSandbox) -> None:
     with tempfile.TemporaryDirectory(prefix="rlmbox-check-") as directory:
         path = _written(directory, canary)
         async with opened(make_sandbox) as repl:
-            told = await _told(repl, f"print(open({path!r}).read())")
-            told += await _told(repl, f"import pathlib\nprint(pathlib.Path({path!r}).read_text())")
+            told = await _output(repl, f"print(open({path!r}).read())")
+            told += await _output(repl, f"import pathlib\nprint(pathlib.Path({path!r}).read_text())")
             expect(canary not in told, "the host's file cannot be read")
 
 
@@ -67,10 +68,11 @@ async def check_the_host_process_cannot_be_seen(make_sandbox: MakeSandbox) -> No
     """The host process, which holds the keys, cannot be read by pid or as the parent."""
     own = os.getpid()
     async with opened(make_sandbox) as repl:
-        told = await _told(repl, f"import os\nprint('se' + 'en', open('/proc/{own}/cmdline').read())")
+        told = await _output(repl, f"import os\nprint('se' + 'en', open('/proc/{own}/cmdline').read())")
         expect("seen" not in told, "the host's process is not in /proc")
         expect(
-            f"pid {own}!" not in await _told(repl, "import os\nprint(f'pid {os.getppid()}!')"), "its number is not told"
+            f"pid {own}!" not in await _output(repl, "import os\nprint(f'pid {os.getppid()}!')"),
+            "its number is not told",
         )
 
 

@@ -235,7 +235,7 @@ class Operations:
 
     async def _read(self, handle: str, function: str, *arguments: object) -> Any:
         call = self.contexts.get(handle).functions[function]
-        return await anyio.to_thread.run_sync(_said, call, *arguments)
+        return await anyio.to_thread.run_sync(_call_reader, call, *arguments)
 
     def _notice(self) -> dict[str, object]:
         if self.has_model:
@@ -245,7 +245,7 @@ class Operations:
         return {"notice": NOTICE}
 
 
-def _said(call: Callable[..., Any], *arguments: object) -> Any:
+def _call_reader(call: Callable[..., Any], *arguments: object) -> Any:
     """Call a function that reads a text; errors about its arguments are passed on to the caller."""
     try:
         return call(*arguments)
@@ -254,7 +254,7 @@ def _said(call: Callable[..., Any], *arguments: object) -> Any:
 
 
 def _span(context: Context, document: str) -> tuple[int, int]:
-    found: tuple[int, int] = _said(context.document_span, document)
+    found: tuple[int, int] = _call_reader(context.document_span, document)
     return found
 
 

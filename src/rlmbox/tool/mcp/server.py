@@ -73,7 +73,7 @@ async def closing(operations: Operations) -> AsyncIterator[None]:
         await operations.aclose()
 
 
-async def _told(operations: Operations, work: Awaitable[_Result]) -> _Result:
+async def _result(operations: Operations, work: Awaitable[_Result]) -> _Result:
     """Await an operation and return its result as filtered for the agent.
 
     An error is raised for the client with its reason and remedy.
@@ -103,7 +103,7 @@ def _add_reading(server: MCPServer[Any], operations: Operations) -> None:
         text: Annotated[str | None, Field(description="A text, in place of a path.")] = None,
     ) -> dict[str, Any]:
         """Open a file, a folder (as a collection of documents) or a text, of any size, and return its handle."""
-        return await _told(operations, operations.open_context(path, text))
+        return await _result(operations, operations.open_context(path, text))
 
     @server.tool(annotations=_READS)
     async def search(
@@ -115,7 +115,7 @@ def _add_reading(server: MCPServer[Any], operations: Operations) -> None:
     ) -> list[dict[str, Any]]:
         """Find a text or regular expression: hits with start, end, match, snippet, document, position in it, line."""
         found = operations.search(handle, pattern, regex=regex, case_sensitive=case_sensitive, max_matches=max_matches)
-        return await _told(operations, found)
+        return await _result(operations, found)
 
     @server.tool(annotations=_READS)
     async def read(
@@ -127,7 +127,7 @@ def _add_reading(server: MCPServer[Any], operations: Operations) -> None:
         ] = None,
     ) -> dict[str, Any]:
         """Read a part of the text; next_start is where to read on, null at the end."""
-        return await _told(operations, operations.read(handle, document=document, start=start, max_chars=max_chars))
+        return await _result(operations, operations.read(handle, document=document, start=start, max_chars=max_chars))
 
     @server.tool(annotations=_READS)
     async def rank(
@@ -136,12 +136,12 @@ def _add_reading(server: MCPServer[Any], operations: Operations) -> None:
         k: Annotated[int, Field(description="How many passages.")] = 5,
     ) -> list[dict[str, Any]]:
         """Find the passages that fit some words best (BM25): start, end, score, document, snippet."""
-        return await _told(operations, operations.rank(handle, query, k))
+        return await _result(operations, operations.rank(handle, query, k))
 
     @server.tool(annotations=_WRITES)
     async def close(handle: Handle) -> str:
         """Close a context and end its interpreter."""
-        await _told(operations, operations.contexts.close(handle))
+        await _result(operations, operations.contexts.close(handle))
         return f"{handle} is closed"
 
 
@@ -156,7 +156,7 @@ def _add_running(server: MCPServer[Any], operations: Operations) -> None:
         cost_limit_usd: CostLimit = None,
     ) -> dict[str, Any]:
         """Run Python over a context, in a sandbox. Variables persist from call to call; print what you want to see."""
-        return await _told(operations, operations.exec(handle, code, timeout, cost_limit_usd))
+        return await _result(operations, operations.exec(handle, code, timeout, cost_limit_usd))
 
     @server.tool(annotations=_WRITES)
     async def ask(
@@ -170,12 +170,12 @@ def _add_running(server: MCPServer[Any], operations: Operations) -> None:
         async def report(steps: float, message: str) -> None:
             await request.report_progress(steps, None, message)
 
-        return await _told(operations, operations.ask(handle, question, cost_limit_usd, report))
+        return await _result(operations, operations.ask(handle, question, cost_limit_usd, report))
 
     @server.tool(name=schema.NAME, description=schema.DESCRIPTION, annotations=_WRITES)
     async def python(code: Any = None, timeout: Any = None, session: Any = None) -> dict[str, Any]:
         arguments = {"code": code} if timeout is None else {"code": code, "timeout": timeout}
-        result = await _told(operations, operations.python(arguments, session))
+        result = await _result(operations, operations.python(arguments, session))
         return cast("dict[str, Any]", operations.shown(result.as_dict()))
 
     # The model sees the tool's own definition; the function accepts anything, to validate the arguments itself.
