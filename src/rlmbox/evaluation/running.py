@@ -360,7 +360,7 @@ class Evaluation:
         return replace(outcome, text=text, note=note, value=outcome.value if text == outcome.text else None)
 
     async def _scored(self, question: Question, outcome: Outcome) -> float:
-        """Score an answer by the grader's function.
+        """Apply the grader's function to an answer.
 
         Raises:
             ConfigError: The function is the user's, and failed or returned no score.
