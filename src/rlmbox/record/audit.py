@@ -1,8 +1,8 @@
-"""The audit of a run: a view of its record, one line for each cell and each security event, in a chain of digests.
+"""The audit of a run: a view of its record with a line for each cell and each security event, in a hash chain.
 
-Each line has the digest of the line before. The digest that it comes to is in the event that it was made of
-(`Event.audit`), written together with it by the host, so that a line that was changed, put in, taken out or moved later
-does not fit. Lines have digests in the place of texts, and no text of the sandbox.
+Each line includes the digest of the previous one. The resulting digest is stored in the event from which the line was
+made (`Event.audit`), by the host and in the same write, so that changing, inserting, removing or moving a line later
+breaks the chain. Lines contain digests instead of texts, and no text from the sandbox.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ class AuditLine:
 
 @dataclass(frozen=True, slots=True)
 class AuditVerdict:
-    """The result of going along a run's chain.
+    """The result of verifying a run's chain.
 
     Attributes:
         run_id: The run.
-        lines: How many lines fit.
-        head: Digest of the last of them; noted elsewhere, it shows later that nothing was cut off at the end.
-        broken_at: Number of the first event that does not fit, or None.
+        lines: Number of valid lines.
+        head: Digest of the last valid line; noted elsewhere, it shows later that nothing was cut off at the end.
+        broken_at: Number of the first event that breaks the chain, or None.
         is_ended: True if the last line is the run's end.
     """
 
@@ -88,10 +88,10 @@ class AuditVerdict:
 
 
 class AuditChain:
-    """The chain of a run, as it is written.
+    """The chain of a run that is being written.
 
     Args:
-        head: Digest of the last line until now.
+        head: Digest of the last line so far.
     """
 
     def __init__(self, head: str = FIRST) -> None:
@@ -99,11 +99,11 @@ class AuditChain:
 
     @classmethod
     def after(cls, events: Iterable[Event]) -> AuditChain:
-        """Return the chain of a run that has events already."""
+        """Return the chain of a run that already has events."""
         return cls(next((event.audit for event in reversed(tuple(events)) if event.audit), FIRST))
 
     def linked(self, event: _Each) -> _Each:
-        """Return an event with its digest, where it has a line in the audit."""
+        """Return an event with its digest, if it has a line in the audit."""
         for line in lines_of(event):
             self._head = _digest(self._head, line)
             event = replace(event, audit=self._head)
@@ -111,7 +111,7 @@ class AuditChain:
 
 
 def current_user() -> str:
-    """Return the name of the user whose process this is; the number, where it has no name."""
+    """Return the name of the user who runs this process, or the user id if there is no name."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
@@ -131,7 +131,7 @@ def audit(events: Sequence[Event]) -> Iterator[AuditLine]:
 
 
 def verify(events: Sequence[Event], run_id: str) -> AuditVerdict:
-    """Go along a run's chain and return how far it fits.
+    """Verify a run's chain, up to the first event that breaks it.
 
     Args:
         events: The run's events, in order, as the record has them.
@@ -152,7 +152,7 @@ def verify(events: Sequence[Event], run_id: str) -> AuditVerdict:
 
 
 def lines_of(event: Event) -> Iterator[AuditLine]:
-    """Yield the lines that an event has in the audit, none for most.
+    """Yield an event's lines in the audit; most have none.
 
     Args:
         event: The event.
@@ -192,7 +192,7 @@ def _of_cell(event: CellExecuted) -> Iterator[tuple[str, dict[str, object]]]:
 
 
 def _refusal(ran: Execution) -> str | None:
-    """Return what of a cell was refused or stopped; None for an ordinary end or mistake."""
+    """Return what a cell was refused or stopped for; None for an ordinary end or error."""
     error = ran.error
     if ran.outcome == "crashed":
         return "sandbox-failure"

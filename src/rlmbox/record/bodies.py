@@ -1,7 +1,7 @@
-"""The text of an event in a store: its JSON form, with long strings set aside.
+"""The serialized form of an event in a store: JSON, with long strings stored separately.
 
-A typical event takes a few microseconds, because `pydantic_core` serialises it. Values that it cannot write as
-`to_json` does, such as half of a surrogate pair, take a slower path.
+A typical event takes a few microseconds, because `pydantic_core` serializes it. Values that it cannot write as
+`to_json` does, such as a lone surrogate, take a slower path.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _REFERENCE, _LITERAL = "$payload", "$literal"
 
 
 def body_of(event: Event, keep: Callable[[str, str], None]) -> str:
-    """Return the text of an event.
+    """Serialize an event.
 
     Args:
         event: The event.
-        keep: Called with the hash and the text of each string that is set aside.
+        keep: Called with the hash and the text of each string that is stored separately.
     """
     try:
         found = pydantic_core.to_json(event, inf_nan_mode="constants", fallback=_plain).decode()
@@ -43,11 +43,11 @@ def body_of(event: Event, keep: Callable[[str, str], None]) -> str:
 
 
 def event_of(body: str, payload: Callable[[str], str]) -> Event:
-    """Return the event of a text.
+    """Deserialize an event.
 
     Args:
-        body: The text.
-        payload: Returns the string that was set aside under a hash.
+        body: Its serialized form.
+        payload: Returns the string that was stored under a hash.
 
     Raises:
         StoreError: It is damaged, or a newer version of rlmbox wrote it.

@@ -1,4 +1,4 @@
-"""Comparing the result of a cell that ran again with the record."""
+"""Comparison of a replayed cell's result with the record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def printed_otherwise(recorded: Execution, now: Execution) -> bool:
 
 
 def shown_output(execution: Execution) -> str:
-    """Return the output of an execution, as far as an event shows it.
+    """Return the output of an execution, to the extent that events include it.
 
     Args:
         execution: The execution.

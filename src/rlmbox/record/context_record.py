@@ -25,14 +25,14 @@ _POINT = "if it was moved, say where it is now with --context PATH, or resume(â€
 
 _SAMPLE_BYTES = 64 * 1024
 _SAMPLES = 64
-_SAMPLES_BEFORE = 3  # in records of earlier versions
-_DIGESTED_BYTES = 16 * 1024 * 1024  # a text up to this size is compared whole
+_SAMPLES_BEFORE = 3  # number of samples in records of earlier versions
+_DIGESTED_BYTES = 16 * 1024 * 1024  # texts up to this size are hashed in full
 _MOST_NAMES = 20_000
 _REMOTE = "://"
 
 
 def record_context(context: Context) -> dict[str, object]:
-    """Return how a text is opened again, as a JSON value.
+    """Describe how to open a text again, as a JSON value.
 
     Args:
         context: The text.
@@ -41,7 +41,7 @@ def record_context(context: Context) -> dict[str, object]:
 
 
 def record_texts(texts: Mapping[str, Context], context: Context) -> dict[str, dict[str, object]]:
-    """Return how inputs that are texts are opened again; of those that are stored, the shortest ones first.
+    """Describe how to open inputs that are texts again; those that must be stored are, the shortest ones first.
 
     Args:
         texts: The inputs, by name.
@@ -56,14 +56,14 @@ def record_texts(texts: Mapping[str, Context], context: Context) -> dict[str, di
 
 
 def _is_stored(context: Context, most_bytes: int) -> bool:
-    """Return whether it is the text itself that is stored."""
+    """Return whether the text itself is stored."""
     origin = context._origin  # noqa: SLF001
     return not (origin is not None and origin.can_reopen) and context.size_bytes <= most_bytes
 
 
 def _recorded(context: Context, most_bytes: int, words: tuple[str, str]) -> dict[str, object]:
-    """Return how a text is opened again: its paths, or the text up to a size; beyond it, a note on how to pass it."""
-    origin = context._origin  # noqa: SLF001 - a context has no public way to say where it came from
+    """Describe how to open a text again: its paths, or the text up to a size limit, otherwise how to pass it."""
+    origin = context._origin  # noqa: SLF001 - a context's origin is not public
     if origin is not None and origin.can_reopen:
         selection = origin.options.selection
         return {
@@ -73,7 +73,7 @@ def _recorded(context: Context, most_bytes: int, words: tuple[str, str]) -> dict
             "exclude": list(selection.exclude),
             "encoding": origin.options.encoding,
             "parts": [list(part) for part in origin.parts],
-            "folder": os.getcwd(),  # noqa: PTH109 - in which relative paths are looked up
+            "folder": os.getcwd(),  # noqa: PTH109 - to which relative paths refer
             **_names(context),
             **_evidence(_paths_of(origin.paths), context),
         }
@@ -82,11 +82,11 @@ def _recorded(context: Context, most_bytes: int, words: tuple[str, str]) -> dict
         _log.warning(_NOT_STORED, what, context.size_bytes, most_bytes, given)
         return {"kind": "none", "size_bytes": context.size_bytes, "sample": _digest_of_sample(context)}
     facts: dict[str, object] = {"sha256": context.sha256}
-    if context.kind == "table":  # whose pandas object, where code has it, is among the inputs
+    if context.kind == "table":  # its pandas object, if code has pandas, is among the inputs
         return {"kind": "table", "text": context.slice(0, context.length), "data": context.data, **facts}
     if context.data is not None:
         return {"kind": "data", "of": context.kind, "data": context.data, **facts}
-    facts["facts"] = context._origin_facts()  # noqa: SLF001 - cells print them, and print the same again
+    facts["facts"] = context._origin_facts()  # noqa: SLF001 - so that cells that print them print the same again
     names = context.document_names
     if len(names) == 1:
         return {"kind": "text", "name": names[0], "text": context.slice(0, context.length), **facts}
@@ -95,7 +95,7 @@ def _recorded(context: Context, most_bytes: int, words: tuple[str, str]) -> dict
 
 
 def reopen_context(record: Mapping[str, Any]) -> Context:
-    """Return the text that a run was asked about.
+    """Open the text of a run again.
 
     Args:
         record: What `record_context` returned.
@@ -110,7 +110,7 @@ def reopen_context(record: Mapping[str, Any]) -> Context:
     if kind == "text":
         context = Context.from_text(record["text"], name=record["name"])
     elif kind == "table":
-        context = Context._of_csv(record["text"], record["data"])  # noqa: SLF001 - nobody else has a CSV with its rows
+        context = Context._of_csv(record["text"], record["data"])  # noqa: SLF001 - not a public constructor
     elif kind == "data":
         data = record["data"]
         pairs = (
@@ -203,11 +203,11 @@ def _of_paths(record: Mapping[str, Any]) -> Context:
     then = [recorded] if isinstance(recorded, str) else list(recorded)
     now = _looked_up(then, record.get("folder"))
     moved: list[str] = record.get("at") or []
-    is_moved = bool(moved) and (all(map(_is_there, moved)) or not all(map(_is_there, now)))  # and not back again
+    is_moved = bool(moved) and (all(map(_is_there, moved)) or not all(map(_is_there, now)))  # unless moved back
     now = moved if is_moved else now
     for path, at in zip(then, now, strict=True):
         _check_file(path, at, record, is_moved=is_moved)
-    context = Context._from_recorded(  # noqa: SLF001 - nobody else has a record of paths
+    context = Context._from_recorded(  # noqa: SLF001 - only here is there a record of paths
         now,
         recorded,
         include=record["include"],
@@ -226,7 +226,7 @@ def _of_paths(record: Mapping[str, Any]) -> Context:
 
 
 def _looked_up(paths: list[str], folder: str | None) -> list[str]:
-    """Return paths as they were looked up in the folder of then, where this is another one."""
+    """Return paths relative to the recorded folder, if that is another one than the current."""
     relative = [path for path in paths if not Path(path).is_absolute() and _REMOTE not in path]
     if folder is None or not relative or os.getcwd() == folder:  # noqa: PTH109
         return paths
@@ -234,7 +234,7 @@ def _looked_up(paths: list[str], folder: str | None) -> list[str]:
 
 
 def _check_file(path: str, at: str, record: Mapping[str, Any], *, is_moved: bool) -> None:
-    """Check that a file did not change, or that another is the one that it was."""
+    """Check that a file, or the one it was moved to, did not change."""
     if is_moved and not _is_there(at):
         raise ContextError(f"{at} is not there; the run was started with {path}: say where that is now")
     recorded = record["files"].get(_absolute(path, record.get("folder")))
@@ -242,7 +242,7 @@ def _check_file(path: str, at: str, record: Mapping[str, Any], *, is_moved: bool
         return
     now = _state(Path(at), recorded)
     if (is_moved or "sha256" in record) and now is not None and "digest" in recorded:
-        now, recorded = ({**each, "mtime_ns": 0} for each in (now, recorded))  # a copy has another time
+        now, recorded = ({**each, "mtime_ns": 0} for each in (now, recorded))  # a copy has another timestamp
     if now != recorded:
         raise _changed(at, is_moved)
 
@@ -260,7 +260,7 @@ def _changed(label: str, is_moved: bool) -> ContextError:
 
 
 def _evidence(paths: list[str], context: Context) -> dict[str, object]:
-    """Return what shows later that paths have the same text: the digest of all of it, or of samples with times."""
+    """Return evidence that paths still have the same text: a digest of all of it, or of samples with timestamps."""
     there = [path for path in paths if _is_here(path) and Path(path).exists()]
     files = {path: _state(Path(path)) for path in there if not Path(path).is_dir()}
     found: dict[str, object] = {"files": {_absolute(path): state for path, state in files.items()}}
@@ -274,7 +274,7 @@ def _evidence(paths: list[str], context: Context) -> dict[str, object]:
 
 
 def _names(context: Context) -> dict[str, object]:
-    """Return the names of a folder's documents, since files that are added later are not part of the text."""
+    """Return the names of a folder's documents, since files added later are not part of the text."""
     names = context.document_names if context.kind in ("directory", "documents") else ()
     is_part = context._origin is not None and context._origin.parts  # noqa: SLF001 - as above
     return {"names": list(names)} if 0 < len(names) <= _MOST_NAMES and not is_part else {}
@@ -293,15 +293,15 @@ def _is_here(path: str) -> bool:
 
 
 def _absolute(path: str, folder: str | None = None) -> str:
-    return os.path.abspath(os.path.join(folder or "", path))  # noqa: PTH100, PTH118 - links stay as they are
+    return os.path.abspath(os.path.join(folder or "", path))  # noqa: PTH100, PTH118 - links are not resolved
 
 
 def _state(path: Path, recorded: Mapping[str, Any] | None = None) -> dict[str, object] | None:
-    """Return what shows that a file did not change; None where it is not there.
+    """Return evidence that a file did not change; None if it does not exist.
 
     Args:
         path: The file.
-        recorded: The state that it is compared with; None where it is recorded now.
+        recorded: The state to compare with; None when recording.
     """
     samples = _SAMPLES if recorded is None else int(recorded.get("samples", _SAMPLES_BEFORE))
     try:
@@ -320,7 +320,7 @@ def _state(path: Path, recorded: Mapping[str, Any] | None = None) -> dict[str, o
 
 
 def _digest_of_file(path: Path, size_bytes: int, samples: int) -> tuple[str, bool]:
-    """Return the digest of samples from a file's beginning to its end, and whether that is all of it."""
+    """Return the digest of samples across a file, and whether they cover all of it."""
     digest = hashlib.sha256()
     whole = size_bytes <= samples * _SAMPLE_BYTES
     with path.open("rb") as file:
@@ -334,7 +334,7 @@ def _digest_of_file(path: Path, size_bytes: int, samples: int) -> tuple[str, boo
 
 
 def _digest_of_documents(paths: Sequence[str], context: Context) -> str:
-    """Return the digest of a text's size and of the names, sizes and times of the files below paths that it is of."""
+    """Return a digest of a text's size, and of the names, sizes and timestamps of its files below paths."""
     digest = hashlib.sha256(f"{context.size_bytes}\n".encode())
     folders = [Path(path) for path in paths if _is_here(path) and Path(path).is_dir()] or [Path()]
     for name in context.document_names:
@@ -349,7 +349,7 @@ def _digest_of_documents(paths: Sequence[str], context: Context) -> str:
 
 
 def _digest_of_sample(context: Context) -> str:
-    """Return the digest of pieces of a text, from its beginning to its end."""
+    """Return a digest of samples across a text."""
     digest = hashlib.sha256()
     for number in range(_SAMPLES):
         start = max(context.length - _SAMPLE_BYTES, 0) * number // (_SAMPLES - 1)

@@ -1,4 +1,4 @@
-"""Preparing a record for a run that goes on from it: resumed where it ended, or forked from a turn of it."""
+"""Preparation of a record for a run that continues from it: resumed at its end, or forked at a turn."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _PATHS = ("run_id", "session_id", "parent_id", "key", "opened_by")
 
 
 async def read_run(store: Store, run_id: str) -> Sequence[Event]:
-    """Return the events of a run, of which there is at least one.
+    """Return the events of a run, at least one.
 
     Args:
         store: The store.
         run_id: The run.
 
     Raises:
-        StoreError: The store has no such run, and may have one whose name is much like it; or it cannot be read.
+        StoreError: The store has no such run (the message suggests similar names), or cannot be read.
     """
     events = await store.read(run_id)
     if not events:
@@ -52,7 +52,7 @@ async def read_run(store: Store, run_id: str) -> Sequence[Event]:
 
 
 def begun(events: Sequence[Event], run_id: str) -> RunStarted:
-    """Return the start of a run, with the changes that were made when it was resumed.
+    """Return the start of a run, with the changes made when it was resumed.
 
     Args:
         events: The run's events.
@@ -98,6 +98,7 @@ def resumed(events: Sequence[Event], changes: Mapping[str, Mapping[str, object]]
     """Return the events that are added to a record when its run is resumed.
 
     Requests in flight remain charged at their worst case. Requests that were paid for, and whose reply was lost with
+    Requests in flight remain charged at their worst case. Requests that were paid for, and whose reply was lost with
     the process, remain charged at their cost.
 
     Args:
@@ -127,8 +128,8 @@ def forked(
     Args:
         events: The other run's events.
         run_id: Name of the new run.
-        at: The turn of the root's last question from which on it is independent: the model is asked again for it.
-        code: Code that runs in this turn in place of the model's, which is not asked then; None for none.
+        at: The turn of the root's last question at which it diverges: the model is asked again for it.
+        code: Code that runs in this turn instead of the model's, which is not asked for it; None for none.
         model: Name of the new run's root model.
         settings: The settings of the new run.
 
@@ -141,7 +142,7 @@ def forked(
     found += [replace(e, model=model) if isinstance(e, SessionStarted) and e.depth == 0 else e for e in kept]
     if code is not None:
         found += _edit(kept[-1], at, code)
-    found.append(_again(origin, is_fork=True))  # the time between the two runs is neither's
+    found.append(_again(origin, is_fork=True))  # the time between the two runs belongs to neither
     return [_renamed(event, origin.run_id, run_id, number) for number, event in enumerate(found, 1)]
 
 
@@ -178,7 +179,7 @@ def _is_reply(event: ModelReplied) -> bool:
 
 
 def _without_last_word(events: Sequence[Event]) -> list[Event]:
-    """Return events without what was done for the best answer of a question that ended, and then went on."""
+    """Return events without the request for the best answer of a question that ended and was then continued."""
     kinds: tuple[type[Event], ...] = (QuestionAsked, *OF_TURNS)
     since = max((e.sequence for e in events if not e.depth and isinstance(e, kinds) and not is_of_engine(e)), default=0)
     return [e for e in events if e.depth or e.sequence < since or not _is_last_word(e)]
@@ -190,15 +191,15 @@ def _is_last_word(event: Event) -> bool:
 
 
 def _is_of_process(event: Event, past: Past) -> bool:
-    """Return True if an event tells of a process or a payment, and not of the conversation."""
+    """Return True if an event concerns a process or a payment, and not the conversation."""
     if isinstance(event, EffectEnded):
         return past.ended.get(event.key) is not event
     return isinstance(event, RunResumed | AttemptStarted | AttemptFinished | CellDiffered)
 
 
 def _edit(reply: Event, at: int, code: str) -> list[Event]:
-    """Return the events of somebody who replaced the code of the last turn."""
-    assert isinstance(reply, ModelReplied)  # noqa: S101 - the record was cut after it
+    """Return the events for a person's replacement of the last turn's code."""
+    assert isinstance(reply, ModelReplied)  # noqa: S101 - the record was cut right after it
     place: dict[str, Any] = {f.name: getattr(reply, f.name) for f in fields(Event)}
     place |= {"key": key_of(reply.key.rpartition("/")[0], "approval"), "turn": at}
     return [ApprovalAsked(**place, code=""), ApprovalGiven(**place, decision="replace", code=code)]

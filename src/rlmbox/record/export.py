@@ -1,4 +1,4 @@
-"""Exports of a run: a trace, training data, a report, and evidence for finding out why it failed."""
+"""Exports of a run: a trace, training data, a report, and evidence for diagnosing a failure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def jsonl(run: Run) -> Iterator[str]:
 
 
 def sft(run: Run) -> Iterator[str]:
-    """Yield examples for fine-tuning, one JSON object per line: the messages, and the reply as it should have been.
+    """Yield examples for fine-tuning, one JSON object per line: the messages, and the desired reply.
 
     A turn whose code a person replaced has that code as the reply, and in addition `rejected_reply` (the reply of the
     model), `model_code` (empty for the edit of a fork) and `edited_code`: the pair for preference tuning. Rejected
@@ -105,7 +105,7 @@ FORMATS: Mapping[str, Callable[[Run], Iterator[str]]] = {"jsonl": jsonl, "sft": 
 
 
 def write_evidence(run: Run, folder: Path, *, doctor: str = "") -> list[Path]:
-    """Write the evidence for finding out why a run failed, without the keys of this process.
+    """Write evidence for diagnosing a failed run, without the keys of this process.
 
     Args:
         run: The run.
@@ -156,12 +156,12 @@ def redacted(text: str) -> str:
 
 
 def _turn_path(event: EffectBegan | EffectEnded) -> str:
-    """Return the path of the turn that an effect belongs to, which no other question or session has."""
+    """Return the path of the turn that an effect belongs to, which is unique among questions and sessions."""
     return event.key.rpartition("/")[0]
 
 
 def _pair(run: Run, prompt: tuple[Message, ...], written: str, model_code: str, edited_code: str) -> str:
-    """Return the example of a turn whose code a person replaced: their code, and what the model wrote."""
+    """Return the example for a turn whose code a person replaced: their code, and the model's reply."""
     pair = {"rejected_reply": written, "model_code": model_code, "edited_code": edited_code}
     return _example(run, prompt, f"```repl\n{edited_code}\n```", pair)
 
@@ -180,7 +180,7 @@ def _fenced(text: str, language: str) -> Iterator[str]:
 
 
 def _names_set(run: Run) -> list[str]:
-    """Return the names that the cells of the root assigned, in order, as far as their text tells."""
+    """Return the names that the root's cells assigned, in order, as far as their source shows."""
     import ast
 
     found: dict[str, None] = {}

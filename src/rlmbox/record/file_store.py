@@ -1,4 +1,4 @@
-"""The stores over a file: they work in a thread, and the hold on a run is the lock of a file."""
+"""The base class of stores in a file: blocking work runs in a thread, and a file lock holds a run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rlmbox.record.process_lock import hold_file, lock_of_run
 
 
 class FileStore(ABC):
-    """Keeps runs in a file, which only its owner can read.
+    """Stores runs in a file that only its owner can read.
 
     Args:
-        path: The file; it is made where it is missing.
+        path: The file; it is created if it does not exist.
 
     Attributes:
         path: The file.
@@ -34,7 +34,7 @@ class FileStore(ABC):
             run_id: The run.
 
         Raises:
-            StoreError: The file is damaged, or a newer rlmbox wrote it.
+            StoreError: The file is damaged, or a newer version of rlmbox wrote it.
         """
 
     @abstractmethod
@@ -46,11 +46,11 @@ class FileStore(ABC):
         return await anyio.to_thread.run_sync(self.events, run_id)
 
     def hold(self, run_id: str) -> Lease:
-        """Take hold of a run; see `Store.hold`."""
+        """Acquire a run; see `Store.hold`."""
         return hold_file(lock_of_run(self.path, run_id), run_id)
 
     async def remove(self, run_id: str) -> None:
-        """Forget a run; see `Store.remove`."""
+        """Remove a run; see `Store.remove`."""
         await anyio.to_thread.run_sync(self._remove, run_id)
 
     def _remove(self, run_id: str) -> None:

@@ -70,7 +70,7 @@ class RunState:
     sessions: tuple[tuple[str, SessionState], ...] = ()
 
     def of(self, session_id: str) -> SessionState:
-        """Return the state of a session, which is at its beginning where no event is of it.
+        """Return the state of a session; one without events is at its beginning.
 
         Args:
             session_id: The session.
@@ -79,17 +79,17 @@ class RunState:
 
 
 def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
-    """Return the state that events lead to.
+    """Return the state that results from events.
 
     Args:
         events: The events, in order.
-        state: The state before them; None for that of a run without events.
+        state: The state before them; None for the empty state.
     """
     return reduce(after, events, state or RunState())
 
 
 def after(state: RunState, event: Event) -> RunState:
-    """Return the state after one event more.
+    """Return the state after one more event.
 
     Args:
         state: The state before.
@@ -139,5 +139,5 @@ def _session_after(state: SessionState, event: Event) -> SessionState:
 
 
 def _resumed(state: SessionState) -> SessionState:
-    """Return the state of a session whose question, if it had failed, goes on."""
+    """Return the state of a session whose question, if it had failed, continues."""
     return state if state.error is None else replace(state, answer=None, error=None, comes_next="model")

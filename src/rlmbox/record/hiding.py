@@ -36,7 +36,7 @@ _HELD_CHARS, _BEFORE_CHARS, _LONGEST_CHARS = 64, 200, 32_768
 _KEPT_CHARS = 8_000_000
 _KEPT_CLASSES = 512
 _MANY_TEXTS = 1_000
-_KEPT_ENTRY_CHARS = 100  # what an entry takes besides its text
+_KEPT_ENTRY_CHARS = 100  # size of a cache entry besides its text
 _NAMES = frozenset(
     {"run_id", "session_id", "parent_id", "opened_by", "key", "state", "model", "sandbox", "audit", "hidden"}
 )
@@ -50,12 +50,12 @@ _Each = TypeVar("_Each", bound=Event)
 
 
 class HiddenValues:
-    """The table of a run's record that maps placeholders to values.
+    """A record's table of placeholders and their values.
 
     Args:
         find: Returns the values to hide.
         known: The placeholders that the record already has, with their values.
-        suspects: Returns those of many texts in which there may be something; None where each is looked at.
+        suspects: Returns those of many texts that may contain something to hide; None if each is to be searched.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class HiddenValues:
     ) -> None:
         self._find = find
         self._suspects = suspects
-        self._plain: frozenset[str] = frozenset()  # texts of the event at work in which there is nothing
+        self._plain: frozenset[str] = frozenset()  # texts of the current event with nothing to hide
         self._values = dict(known or {})
         self._placeholders = {(_is_number(name), value): name for name, value in self._values.items()}
-        self._found: dict[str, list[_Span]] = {}  # of long texts that were looked through beforehand
+        self._found: dict[str, list[_Span]] = {}  # results for long texts that were searched in advance
         self._streams: dict[tuple[str, int, bool], _Stream] = {}
         self._new: dict[str, str] = {}
         self._seen: dict[str, str] = {}
@@ -79,13 +79,13 @@ class HiddenValues:
         return f"<HiddenValues: {len(self._values)}>"
 
     def hide(self, event: _Each) -> _Each:
-        """Return an event as the record's file has it; the same object where nothing is to be hidden."""
+        """Return an event as it is stored; the same object if nothing is to be hidden."""
         found = self.shown(event)
         new, self._new = self._new, {}
         return replace(found, hidden=new) if new else found
 
     def shown(self, event: _Each) -> _Each:
-        """Return an event that is not kept as readers get it; values that are new go with the next one that is."""
+        """Return an unstored event as readers receive it; new values are stored with the next stored event."""
         if not self._plain and isinstance(event, RunStarted):
             self._plain = self._plain_texts(event)
         found: _Each = _mapped(event, self._hidden_text, self._hidden_number)
@@ -93,7 +93,7 @@ class HiddenValues:
         return found
 
     async def look_through(self, event: Event) -> None:
-        """Look through the long texts of an event in a thread, so that hiding it then takes next to no time.
+        """Search the long texts of an event in a thread, so that hiding it then takes almost no time.
 
         Args:
             event: The event, before it is hidden or shown.
@@ -115,7 +115,7 @@ class HiddenValues:
         return frozenset(texts - self._suspects(texts))
 
     def _hidden_text(self, text: str) -> str:
-        """Return a text as it is shown; a turn has again what its cells gave, and an answer what all turns have."""
+        """Return a text with values hidden, cached because turns repeat cells' output, and answers all turns."""
         if text in self._plain:
             return text
         found = self._seen.get(text)
@@ -128,7 +128,7 @@ class HiddenValues:
         return found
 
     def piece(self, event: ReplyDelta) -> ReplyDelta | None:
-        """Return a piece of a reply as readers get it, later by a few words; None where nothing can be told yet."""
+        """Return a piece of a reply as readers receive it, delayed by a few words; None if nothing can be shown yet."""
         stream = self._streams.setdefault(
             (event.key, event.attempt, event.is_reasoning), _Stream(self._find, self._placeholder)
         )
@@ -136,7 +136,7 @@ class HiddenValues:
         return replace(event, text=text) if text else None
 
     def rest(self, event: Event) -> list[ReplyDelta]:
-        """Return what is left of a reply's pieces, before an event that tells how its request ended."""
+        """Return the rest of a reply's pieces, before an event that ends its request."""
         key = getattr(event, "key", None)
         ended = [name for name in self._streams if name[0] == key]
         left: list[ReplyDelta] = []
@@ -157,7 +157,7 @@ class HiddenValues:
             return text
         found = self._found.pop(text, None) if len(text) > LONG_CHARS else None
         spans = self._spans(text) if found is None else found
-        if "<HIDDEN: " in text:  # a text that has what looks like a placeholder gets it back as it was
+        if "<HIDDEN: " in text:  # restores a text that contains what looks like a placeholder unchanged
             spans = _with_literals(text, spans)
         pieces: list[str] = []
         at = 0
@@ -170,7 +170,7 @@ class HiddenValues:
         return [(each.start, each.end, each.kind) for each in self._find(text) if each.effect == "hidden"]
 
     def _hidden_number(self, value: float) -> object:
-        """Return a number, or the placeholder of one that is a card's, say, from its first digit to its last."""
+        """Return a number, or its placeholder if its digits as a whole are to be hidden, such as a card number."""
         if not _LEAST_NUMBER <= abs(value) < 10**20 or value != int(value):
             return value
         digits = str(abs(int(value)))
@@ -189,11 +189,11 @@ class HiddenValues:
 
 
 class _Stream:
-    """A text that comes in pieces, of which only so much goes on as what follows cannot make part of a secret.
+    """A text that arrives in pieces, of which only the part is released that cannot be the beginning of a secret.
 
     Args:
-        find: Returns what is to be hidden.
-        hidden: Returns what takes a value's place, by its kind.
+        find: Returns the values to hide.
+        hidden: Returns the placeholder of a value, by its kind.
     """
 
     def __init__(self, find: Find, hidden: Callable[[str, str], str]) -> None:
@@ -203,7 +203,7 @@ class _Stream:
         self._told = 0
 
     def add(self, piece: str) -> str:
-        """Take the next piece, and return what may be shown now."""
+        """Add the next piece, and return what may be shown now."""
         self._text += piece
         end = max(self._told, len(self._text) - _HELD_CHARS)
         while end > self._told and not self._text[end - 1].isspace():
@@ -212,11 +212,11 @@ class _Stream:
         if begun >= 0 and "-----END" not in self._text[begun:] and len(self._text) - begun < _LONGEST_CHARS:
             end = min(end, begun)
         if end == self._told and len(self._text) - self._told > _LONGEST_CHARS:
-            end = len(self._text)  # one word as long as no secret is
+            end = len(self._text)  # a single word longer than any secret
         return self._until(end)
 
     def rest(self) -> str:
-        """Return what is left at the end."""
+        """Return the rest at the end."""
         return self._until(len(self._text))
 
     def _until(self, end: int) -> str:
@@ -233,13 +233,13 @@ class _Stream:
             pieces += [self._text[at:start], self._hidden(found.kind, self._text[start : found.end])]
             at = found.end
         pieces.append(self._text[at:end])
-        left_out = max(0, end - _BEFORE_CHARS)  # a little of what was told says what the next is
+        left_out = max(0, end - _BEFORE_CHARS)  # some preceding text is kept as context for what follows
         self._text, self._told = self._text[left_out:], end - left_out
         return "".join(pieces)
 
 
 def long_texts(value: object) -> Iterator[str]:
-    """Yield the texts of an event that are long.
+    """Yield the long texts of an event.
 
     Args:
         value: The event, or a value in it.
@@ -264,7 +264,7 @@ def _is_number(placeholder: str) -> bool:
 
 
 def without_table(event: _Each) -> _Each:
-    """Return an event as readers get it: without the values of its placeholders.
+    """Return an event as readers receive it, without the values of its placeholders.
 
     Args:
         event: The event as the record's file has it.
@@ -273,7 +273,7 @@ def without_table(event: _Each) -> _Each:
 
 
 def placeholder_table(events: Iterable[Event]) -> dict[str, str]:
-    """Return the placeholders of a record with their values.
+    """Return the placeholders of a record, with their values.
 
     Args:
         events: The events as the record's file has them.
@@ -282,7 +282,7 @@ def placeholder_table(events: Iterable[Event]) -> dict[str, str]:
 
 
 def whole(events: Sequence[Event]) -> list[Event]:
-    """Return the events of a record with the values in their places.
+    """Return the events of a record with the placeholders replaced by their values.
 
     Args:
         events: The events as the record's file has them.
@@ -308,21 +308,21 @@ def _with_literals(text: str, spans: list[_Span]) -> list[_Span]:
 
 
 def _mapped(value: Any, change: Callable[[str], object], of_number: _OfNumber = None, is_data: bool = False) -> Any:
-    """Return a value with its texts changed; the same object where none is.
+    """Return a value with its texts changed; the same object if none are.
 
     Args:
         value: The value.
-        change: Returns what takes a text's place.
-        of_number: Returns what takes a number's place, within members that hold values of code.
+        change: Returns the replacement of a text.
+        of_number: Returns the replacement of a number, within members that hold values of code.
         is_data: True within such a member.
     """
     if value is None:
         return value
     if isinstance(value, str):
-        changed_text = change(value)  # an equal text of another event, where it is kept
+        changed_text = change(value)  # may be an equal string of another event, from the cache
         return value if changed_text == value else changed_text
     members = _members(type(value))  # type: ignore[arg-type]  # mypy holds that a class has no hash
-    if members:  # before all else, since an answer has all turns of its question
+    if members:  # checked first, since an answer contains all turns of its question
         changed = {}
         for name, holds_data in members:
             old = getattr(value, name)
@@ -346,14 +346,14 @@ def _mapped(value: Any, change: Callable[[str], object], of_number: _OfNumber = 
 
 @lru_cache(_KEPT_CLASSES)
 def _members(kind: type) -> tuple[tuple[str, bool], ...]:
-    """Return the members of a dataclass that may change, and whether each holds values of code; none for another."""
+    """Return the members of a dataclass that may change, and whether each holds values of code; empty for others."""
     if not is_dataclass(kind):
         return ()
     return tuple((each.name, each.name in _HOLD_NUMBERS) for each in fields(kind) if each.name not in _NAMES)
 
 
 def _collect(value: object, texts: set[str]) -> None:
-    """Add the texts of a JSON value, keys too, and the digits of long numbers; not what looks like a placeholder."""
+    """Collect the texts of a JSON value, including keys, and the digits of long numbers; except placeholders."""
     todo = [value]
     while todo:
         each = todo.pop()

@@ -46,7 +46,7 @@ from rlmbox.record.summary import RunSummary, summary_of
 
 _log = logging.getLogger("rlmbox")
 _Result = TypeVar("_Result")
-_ANSWERS = (str, int, float, list, dict, type(None))  # what an effect has at once; to look for `__await__` takes longer
+_ANSWERS = (str, int, float, list, dict, type(None))  # types that are no awaitables, quicker than `hasattr`
 SYNC_WITHIN_S = 0.05
 """Seconds within which a store has on the disk what it took, also where nobody waits for it."""
 
@@ -54,10 +54,10 @@ MAY_WAIT = (
     RunStarted,
     SessionStarted,
     QuestionAsked,
-    EffectBegan,  # a request is an `AttemptStarted` before it leaves, and a tool that must not run twice is synced
+    EffectBegan,  # written before an `AttemptStarted` is sent; synced for a tool that must not run twice
     CellStarted,
     CellExecuted,
-    HostCallFinished,  # synced before the cell has it
+    HostCallFinished,  # synced before the cell receives it
     TextGuarded,
     ObservationMade,
     TurnFinished,
@@ -67,48 +67,48 @@ MAY_WAIT = (
 
 
 class Lease(Protocol):
-    """A hold on a run, which ends with the process that has it, however that ends."""
+    """A hold on a run, which ends with its process, however that ends."""
 
     def release(self) -> None:
-        """Let go of the run; a second time does nothing."""
+        """Release the run; may be called more than once."""
 
 
 class Store(Protocol):
     """A place where the events of runs are kept."""
 
     def write(self, event: Event) -> None:
-        """Take an event, in order.
+        """Store an event, in order.
 
-        It survives the process when this returns, or when the next event was taken that is not of `MAY_WAIT`; and a
-        power cut after `SYNC_WITHIN_S`, or the next `sync`.
+        It survives the process once this has returned, or once the next event outside `MAY_WAIT` has been stored; and a
+        power failure after `SYNC_WITHIN_S`, or the next `sync`.
 
         Raises:
-            StoreError: It cannot be kept.
+            StoreError: It cannot be stored.
         """
 
     async def sync(self) -> None:
-        """Return when everything that was taken is as durable as this store makes it.
+        """Wait until everything stored is as durable as this store can make it.
 
         Raises:
-            StoreError: It cannot be kept.
+            StoreError: It cannot be stored.
         """
 
     async def read(self, run_id: str) -> Sequence[Event]:
-        """Return the events of a run, in order; none of a run that the store does not have.
+        """Return the events of a run, in order; empty if the store does not have it.
 
         Raises:
-            StoreError: The record is damaged, or a newer rlmbox wrote it.
+            StoreError: The record is damaged, or a newer version of rlmbox wrote it.
         """
 
     def hold(self, run_id: str) -> Lease:
-        """Take hold of a run, so that no other process continues it at the same time.
+        """Acquire a run, so that no other process continues it at the same time.
 
         Raises:
             StoreError: Another process holds it.
         """
 
     async def runs(self) -> Sequence[RunSummary]:
-        """Return a summary of each run, the last one first.
+        """Return a summary of each run, the latest first.
 
         Raises:
             StoreError: It cannot be read.
@@ -123,25 +123,25 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Keeps events in this process's memory, for as long as the object lives."""
+    """Stores events in this process's memory, for as long as the object lives."""
 
     def __init__(self) -> None:
         self._events: dict[str, list[Event]] = {}
         self._held: set[str] = set()
 
     def write(self, event: Event) -> None:
-        """Take an event; see `Store.write`."""
+        """Store an event; see `Store.write`."""
         self._events.setdefault(event.run_id, []).append(event)
 
     async def sync(self) -> None:
-        """Return at once: memory is as durable as it gets here."""
+        """Return immediately: memory is as durable as this store can be."""
 
     async def read(self, run_id: str) -> Sequence[Event]:
         """Return the events of a run; see `Store.read`."""
         return tuple(self._events.get(run_id, ()))
 
     def hold(self, run_id: str) -> Lease:
-        """Take hold of a run; see `Store.hold`."""
+        """Acquire a run; see `Store.hold`."""
         if run_id in self._held:
             raise StoreError(f"the run {run_id} is at work elsewhere; wait until it has ended")
         self._held.add(run_id)
@@ -152,7 +152,7 @@ class MemoryStore:
         return sorted((summary_of(events) for events in self._events.values()), key=lambda run: -run.began_s)
 
     async def remove(self, run_id: str) -> None:
-        """Forget a run; see `Store.remove`."""
+        """Remove a run; see `Store.remove`."""
         lease = self.hold(run_id)
         self._events.pop(run_id, None)
         lease.release()
@@ -171,7 +171,7 @@ class MemoryLease:
         self._run_id = run_id
 
     def release(self) -> None:
-        """Let go of the run."""
+        """Release the run."""
         self._held.discard(self._run_id)
 
 
@@ -199,7 +199,7 @@ class Effect(Generic[_Result]):
 
 
 class RecordEnded(StoreError):
-    """There is no record of an effect that must not happen now: in a replay, or inside of a cell that has ended.
+    """An effect must not happen now and is not recorded: in a replay, or in a cell that has ended.
 
     Attributes:
         error: The error that the session ends with.
@@ -213,8 +213,8 @@ class RecordEnded(StoreError):
 class Journal:
     """The journal of one run. It belongs to one event loop.
 
-    With a past, whatever a session reaches again is read back from it, and neither written nor shown again; only
-    effects that the past lacks happen. A sealed journal lets nothing happen: it shows what is read back, as a replay.
+    With a past, whatever a session reaches again is replayed from it, and neither written nor shown again; only effects
+    that the past lacks happen. In a sealed journal nothing happens; it shows what is replayed.
 
     Args:
         store: The store for the events; None for a run that is not recorded.
@@ -227,7 +227,7 @@ class Journal:
     Attributes:
         past: The run's past.
         is_sealed: Whether nothing may be added.
-        first_new: Sequence number of the first event that is not read back.
+        first_new: Sequence number of the first event that is not replayed.
     """
 
     def __init__(
@@ -254,7 +254,7 @@ class Journal:
 
     @property
     def is_recorded(self) -> bool:
-        """True if the events are kept somewhere, or come from where they were kept."""
+        """True if the events are stored, or were read from a store."""
         return self._store is not None or bool(self.past.events)
 
     @property
@@ -263,7 +263,7 @@ class Journal:
         return self._store is not None or bool(self._readers)
 
     def is_over(self, session_id: str) -> bool:
-        """Return True if nothing may be added to the question that a session is at: it has failed by the record.
+        """Return True if, by the record, a session's current question has failed, so that nothing may be added to it.
 
         Args:
             session_id: The session.
@@ -274,24 +274,24 @@ class Journal:
         """Record an event that may be lost with the process; return it as the record has it.
 
         Args:
-            event: What happened.
+            event: The event.
 
         Raises:
-            StoreError: It cannot be kept.
+            StoreError: It cannot be stored.
         """
         return self.read_back(event.session_id, type(event)) or self.add(event)
 
     async def look_through(self, event: Event) -> None:
-        """Look through an event before it is recorded, in a thread where that takes long.
+        """Search an event for secrets before it is recorded, in a thread if that takes long.
 
         Args:
-            event: What is about to be recorded.
+            event: The event about to be recorded.
         """
         if self._hiding is not None and self.is_told and not self.is_sealed:
             await self._hiding.look_through(event)
 
     def read_back(self, session_id: str, kind: object) -> Event | None:
-        """Return what the record has in place of the next event of a session, or None where it has to be recorded.
+        """Return the recorded event that stands for the next one of a session, or None if it has to be recorded.
 
         Args:
             session_id: The session.
@@ -303,13 +303,13 @@ class Journal:
         return recorded
 
     async def append(self, event: Event) -> Event:
-        """Record an event, and return it as the record has it when it is as durable as the store makes it.
+        """Record an event, and return it, as the record has it, once it is as durable as the store can make it.
 
         Args:
-            event: What happened.
+            event: The event.
 
         Raises:
-            StoreError: It cannot be kept.
+            StoreError: It cannot be stored.
         """
         before = self._sequence
         event = self.note(event)
@@ -349,22 +349,22 @@ class Journal:
     def at_once(
         self, key: str, effect_of: Callable[[], Effect[_Result]], make: Callable[[], _Result | Awaitable[_Result]]
     ) -> _Result | Awaitable[_Result]:
-        """Make an effect happen and record it, as `once` does, without a wait where nothing has to be waited for.
+        """Perform and record an effect like `once`, without waiting unless necessary.
 
-        Only for an effect that the record does not have, in a journal that is not sealed. Where nothing is stored and
-        nobody listens, the events are not even made, until something asks how the effect ended.
+        Only for an effect that is not in the record, in a journal that is not sealed. If nothing is stored and there
+        are no readers, the events are not even created until someone asks how the effect ended.
 
         Args:
-            key: The effect's.
-            effect_of: Returns how it is recorded.
-            make: Makes it happen; it returns the result, or an awaitable of it.
+            key: The effect's key.
+            effect_of: Returns the effect, with its events.
+            make: Performs it; returns the result, or an awaitable of it.
 
         Returns:
-            The result, or an awaitable of it: where `make` returned one, or where the store has to be waited for.
+            The result, or an awaitable of it if `make` returned one or the store has to be waited for.
 
         Raises:
-            Exception: What `make` raised.
-            StoreError: It cannot be kept.
+            Exception: The exception that `make` raised.
+            StoreError: It cannot be stored.
         """
         effect = effect_of() if self.is_told else None
         if effect is not None:
@@ -388,7 +388,7 @@ class Journal:
         return done
 
     async def _happened(self, effect: Effect[_Result], make: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Make an effect happen whose beginning was noted, and record its end."""
+        """Perform an effect whose beginning was recorded, and record its end."""
         try:
             if effect.sync_before:
                 await self._sync()
@@ -402,7 +402,7 @@ class Journal:
         done = effect.done(made)
         try:
             await self.look_through(done)
-        finally:  # what was paid for is recorded, also by a task that is cancelled meanwhile
+        finally:  # what was paid for is recorded, even if the task is cancelled meanwhile
             self.note(done)
         if effect.sync_after:
             await self._sync()
@@ -413,7 +413,7 @@ class Journal:
             await self._store.sync()
 
     async def open(self, run_id: str) -> None:
-        """Take hold of a new run in the store; a resumed run is already held.
+        """Acquire a new run in the store; a resumed run is already held.
 
         Args:
             run_id: The run.
@@ -432,7 +432,7 @@ class Journal:
         """Make the record durable, let the readers finish, and release the run.
 
         Raises:
-            StoreError: It cannot be kept.
+            StoreError: It cannot be stored.
         """
         try:
             await self._sync()
@@ -447,15 +447,15 @@ class Journal:
         """Return True if an effect began in the past and its outcome is unknown.
 
         Args:
-            key: The effect's.
+            key: The effect's key.
         """
         return key in self.past.begun and not self.past.has_end(key)
 
     def _request_key(self, began: EffectBegan) -> str | None:
-        """Return a name of a request that is the same in every process that makes it; None for other effects."""
+        """Return an idempotency key of a request that is the same in every process; None for other effects."""
         if not isinstance(began, ModelRequested | SubcallStarted):
             return None
-        return f"{began.key}@{self._began_s}"  # a run's name may be given again, and that is another request
+        return f"{began.key}@{self._began_s}"  # a run's name may be reused, for another request
 
     def add(self, event: Event) -> Event:
         """Record an event that `read_back` had nothing in place of; otherwise as `note`.
@@ -475,19 +475,19 @@ class Journal:
             return event
         self._sequence += 1
         self._began_s = self._began_s or event.at_s
-        if event.sequence:  # of another record
+        if event.sequence:  # from another record
             event = replace(event, sequence=self._sequence)
-        else:  # nobody has seen it yet, and a cell makes thousands
+        else:  # not shared yet, and a cell makes thousands
             object.__setattr__(event, "sequence", self._sequence)
         if isinstance(event, QuestionAsked):
             self.past.come_to(event)
         elif isinstance(event, HostCallFinished):
-            self.past.ended[event.key] = event  # cells run again when a sandbox is rebuilt, and must not call again
+            self.past.ended[event.key] = event  # cells run again when a sandbox is rebuilt, and must not repeat calls
         self._keep(event)
         return event
 
     def _keep(self, event: Event) -> None:
-        """Store and show an event, without what is to be hidden of it."""
+        """Store and show an event, with secrets hidden."""
         if self._hiding is not None and (self._store is not None or self._readers):
             for piece in self._hiding.rest(event):
                 self._to_readers(piece)
@@ -509,11 +509,11 @@ class Journal:
         for reader in self._readers:
             try:
                 reader(event)
-            except Exception:  # noqa: BLE001 - a reader's mistake must not cost the run
+            except Exception:  # noqa: BLE001 - a reader's error must not end the run
                 _log.exception("a hook failed on %s", event.kind)
 
     def _show_until(self, sequence: int) -> None:
-        """Show a replay's readers what the record has up to an event that was read back."""
+        """Show a replay's readers the recorded events up to one that was replayed."""
         if not self.is_sealed:
             return
         events = self.past.events
@@ -535,11 +535,11 @@ def _end_of(effect_of: Callable[[], Effect[_Result]], result: _Result, sequence:
 
 
 async def _close(reader: Hook) -> None:
-    """Have a reader come to its end, where it has one: an `aclose`, for which the run waits."""
+    """Close a reader that has an `aclose`, and wait for it."""
     aclose = getattr(reader, "aclose", None)
     if aclose is None:
         return
     try:
         await aclose()
-    except Exception:  # noqa: BLE001 - a hook of the user's must not cost the run
+    except Exception:  # noqa: BLE001 - an error in a user's hook must not end the run
         _log.exception("a hook failed at the end of the run")

@@ -21,7 +21,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def line_of(event: Event) -> str:
-    """Return an event as one line of JSON, without its end.
+    """Return an event as one line of JSON, without a newline.
 
     Args:
         event: The event.
@@ -30,7 +30,7 @@ def line_of(event: Event) -> str:
     line = json.dumps(form, ensure_ascii=False)
     try:
         line.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which is no text to any other program
+    except UnicodeEncodeError:  # a lone surrogate, which other programs do not accept
         line = json.dumps(form)
     return line
 
@@ -44,9 +44,9 @@ def lines_of(text: bytes) -> Iterator[tuple[int, Mapping[str, object]]]:
         text: The trace.
 
     Raises:
-        StoreError: It is no trace; the message says in which line.
+        StoreError: It is not a trace; the message names the line.
     """
-    lines = text.split(b"\n")  # and not by what else ends a line to Python, which may stand in a string
+    lines = text.split(b"\n")  # not `splitlines`: its other line ends may occur in a string
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -62,14 +62,14 @@ def lines_of(text: bytes) -> Iterator[tuple[int, Mapping[str, object]]]:
 
 
 class JsonlStore(FileStore):
-    """Keeps runs in one file of JSON Lines, which only its owner can read.
+    """Stores runs in one file of JSON Lines that only its owner can read.
 
-    It is made for traces: a file that other programs read. A run is found by reading the whole file, so that many runs
-    belong in a `SqliteStore`. A run that is removed is overwritten with spaces, because others may be adding to the
-    file. A file in which no run was held is a trace that goes beside a record, and nothing waits for the disk.
+    It is intended for traces, which other programs read. Finding a run means reading the whole file, so many runs
+    belong in a `SqliteStore`. A removed run is overwritten with spaces, because other processes may be appending to the
+    file. A file in which no run was held is a trace beside a record, and is not synced to the disk.
 
     Args:
-        path: The file; it is made with the first event.
+        path: The file; it is created with the first event.
 
     Attributes:
         path: The file.
@@ -84,7 +84,7 @@ class JsonlStore(FileStore):
         self._is_record = False
 
     def write(self, event: Event) -> None:
-        """Take an event; see `Store.write`."""
+        """Store an event; see `Store.write`."""
         line = f"{line_of(event)}\n".encode()
         with self._lock:
             if self._failure is not None:
@@ -92,16 +92,16 @@ class JsonlStore(FileStore):
             try:
                 if self._file is None:
                     self._file = self._opened()
-                while line:  # on a full disk a part is written, and then comes the error
+                while line:  # a full disk takes a part, and only then fails
                     line = line[os.write(self._file, line) :]
             except OSError as error:
-                self._failure = self._error("written", error)  # what came after would stand behind half a line
+                self._failure = self._error("written", error)  # later events would follow half a line
                 raise self._failure from None
         if self._is_record:
             self._writer.soon()
 
     async def sync(self) -> None:
-        """Return when the disk has everything that was written; see `Store.sync`."""
+        """Wait until everything written is on the disk; see `Store.sync`."""
         await self._writer.wait()
 
     def events(self, run_id: str) -> Sequence[Event]:
@@ -109,7 +109,7 @@ class JsonlStore(FileStore):
         return self._runs(run_id).get(run_id, [])
 
     def hold(self, run_id: str) -> Lease:
-        """Take hold of a run; see `Store.hold`."""
+        """Acquire a run; see `Store.hold`."""
         lease = super().hold(run_id)
         self._is_record = True
         return lease
@@ -120,7 +120,7 @@ class JsonlStore(FileStore):
         return sorted((summary_of(events) for events in found.values()), key=lambda run: -run.changed_s)
 
     def empty(self) -> None:
-        """Make the file, or empty the one that is there.
+        """Create the file, or empty an existing one.
 
         Raises:
             StoreError: It cannot be written.
@@ -153,7 +153,7 @@ class JsonlStore(FileStore):
         return file
 
     def _runs(self, only: str | None) -> dict[str, list[Event]]:
-        """Return the events of each run of the file, or those of one, in order."""
+        """Return the events of each run in the file, or only of one, in order."""
         try:
             text = self.path.read_bytes()
         except FileNotFoundError:
@@ -189,7 +189,7 @@ class JsonlStore(FileStore):
         with self._lock:
             if self._failure is not None:
                 raise self._failure
-            file = None if self._file is None else os.dup(self._file)  # it may be closed while the disk is waited for
+            file = None if self._file is None else os.dup(self._file)  # it may be closed during the sync
         if file is None:
             return
         try:
@@ -205,7 +205,7 @@ class JsonlStore(FileStore):
 
 
 def _nothing() -> None:
-    """Do nothing after the disk was waited for."""
+    """Do nothing after a sync."""
 
 
 def _lines_of(path: Path, text: bytes) -> Iterator[tuple[int, Mapping[str, object]]]:
@@ -224,8 +224,8 @@ def _is_of(line: bytes, run_id: str) -> bool:
 
 
 def _cut_half_a_line(file: int) -> None:
-    """Cut what a process that ended while it wrote has left at the end of a file."""
-    end = size = os.fstat(file).st_size  # 0 for what is no file, such as a pipe
+    """Cut off the partial line left at the end of a file by a process that ended while writing."""
+    end = size = os.fstat(file).st_size  # 0 if it is not a file, but a pipe
     while end:
         start = max(end - _CHUNK_BYTES, 0)
         found = os.pread(file, end - start, start).rfind(b"\n")

@@ -1,9 +1,9 @@
-"""Keys of effects: paths that say where in a run something belongs, never in which order it came.
+"""Keys of effects: paths that identify a place in a run, independent of the order of events.
 
 `session/question/turn/request` is a request to the session's model, `session/question/turn/cell/function/digest/
-occurrence` a call of a host function, and below that `/item/request` a request that it makes. A child session's name
-is the key of the call that opened it. Two calls with the same function and arguments in one cell differ by their
-occurrence; which of them is which does not matter, since they asked the same.
+occurrence` a call of a host function, and below that `/item/request` a request that it makes. A child session's name is
+the key of the call that opened it. Two calls with the same function and arguments in one cell differ by their
+occurrence; which of them is which does not matter, since they ask the same.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ LAST_WORD = "conclude"
 
 
 def key_of(*parts: object) -> str:
-    """Return the path of its parts.
+    """Join parts to a path.
 
     Args:
-        parts: What it goes through, from the session down.
+        parts: The parts, from the session down.
     """
     return "/".join(str(part) for part in parts)
 
@@ -33,8 +33,8 @@ def digest(arguments: Sequence[object], keywords: Mapping[str, object]) -> str:
     """Return a short digest of the arguments of a call, as the cell sent them.
 
     Args:
-        arguments: By position, as JSON values.
-        keywords: By name, as JSON values.
+        arguments: Positional arguments, as JSON values.
+        keywords: Keyword arguments, as JSON values.
     """
     text = _encoded([list(arguments), dict(keywords)])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARS]
@@ -59,8 +59,8 @@ class CallKeys:
 
         Args:
             function: The function's name.
-            arguments: Its arguments by position.
-            keywords: Its arguments by name.
+            arguments: Its positional arguments.
+            keywords: Its keyword arguments.
         """
         call = f"{self.cell}/{function}/{digest(arguments, keywords)}"
         occurrence = self._seen.get(call, 0)

@@ -1,4 +1,4 @@
-"""The model of a replay, which answers nothing: all its answers are in the record."""
+"""The model of a replay, which is never asked: all its answers are in the record."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _WINDOW_TOKENS = 10_000_000
 
 
 class RecordedModel:
-    """A model that is only named.
+    """A stand-in with a model's name.
 
     Args:
-        name: The full name of the model that the record has answers of.
+        name: The full name of the model whose answers are in the record.
     """
 
     def __init__(self, name: str) -> None:
@@ -28,12 +28,12 @@ class RecordedModel:
 
     @property
     def window_tokens(self) -> int:
-        """More than any request has: none is sent."""
+        """A window larger than any request; none is sent."""
         return _WINDOW_TOKENS
 
     @property
     def price(self) -> Price | None:
-        """None: nothing is bought."""
+        """None: nothing is paid for."""
         return None
 
     async def complete(

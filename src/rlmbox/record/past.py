@@ -1,6 +1,6 @@
 """The past of a resumed run: results of effects, messages and observations, and charges.
 
-It is derived from the events alone, and nothing is written here. `Journal` consults it before it lets anything happen.
+It is derived from the events alone, and nothing is written here. `Journal` consults it before it performs an effect.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ class Charge:
     """The charge for an attempt.
 
     Attributes:
-        key: The request that it belongs to.
-        depth: Depth at which it was entered.
+        key: The key of its request.
+        depth: Depth at which it was charged.
         model: The model that was asked.
         usage: The tokens.
-        cost_usd: The money.
+        cost_usd: The cost in US dollars.
         uncertain: Whether that is the worst case, because the outcome is unknown.
     """
 
@@ -87,21 +87,21 @@ class Charge:
 
 
 class Past:
-    """The record of a run until now, by what is asked of it.
+    """The record of a run so far, indexed for replay.
 
     Args:
         events: The events of the run, in order.
 
     Attributes:
-        events: The same.
-        ended: The last end of each effect that counts.
+        events: The events.
+        ended: The last valid end of each effect.
         begun: The last beginning of each effect.
         closed_cells: Paths of the cells that ran to their end.
-        charges: What the attempts were charged.
-        subcalls: Calls to other models that were counted.
+        charges: The charges for attempts.
+        subcalls: Number of calls to other models.
         used_s: Seconds of wall time that the run took, without those between its processes.
-        open_attempts: Attempts that were under way when the record ends.
-        unanswered: Attempts that were paid for, and whose reply the record does not have: they will be made again.
+        open_attempts: Attempts in flight when the record ends.
+        unanswered: Attempts that were paid for, but whose reply is not in the record: they will be made again.
     """
 
     def __init__(self, events: Sequence[Event] = ()) -> None:
@@ -117,8 +117,8 @@ class Past:
         self._told: defaultdict[tuple[str, int, object], deque[Event]] = defaultdict(deque)
         self._answers: dict[tuple[str, int], SessionFinished] = {}
         self._failures: dict[tuple[str, int], SessionFailed] = {}
-        self._questions: dict[str, int] = {}  # the last one that was put to a session
-        self._at: dict[str, int] = {}  # the one that a session which goes on is at
+        self._questions: dict[str, int] = {}  # the last question asked of each session
+        self._at: dict[str, int] = {}  # the question that a continued session is at
         self._last_words: Counter[str] = Counter()
         self.open_attempts: tuple[AttemptStarted, ...] = ()
         self.unanswered: tuple[AttemptFinished, ...] = ()
@@ -126,27 +126,27 @@ class Past:
 
     @property
     def is_over(self) -> bool:
-        """True if the run has its answer, or failed in a way that going on would not change."""
+        """True if the run has its answer, or failed in a way that continuing would not change."""
         return self._at_work in self._answers or self.final_failure is not None
 
     @property
     def final_failure(self) -> SessionFailed | None:
-        """The end of a run that would end so again: at a limit, or with answers that were rejected; None for others."""
+        """The failure of a run that would fail so again, at a limit or with rejected answers; None for others."""
         failed = self._failures.get(self._at_work)
         return failed if failed is not None and is_final(failed) else None
 
     @property
     def _at_work(self) -> tuple[str, int]:
-        """The root session and the last question that was put to it."""
+        """The root session and the last question asked of it."""
         root = self.events[0].run_id if self.events else ""
         return root, self._questions.get(root, 0)
 
     def keep_unwritten(self, key: str, end: Callable[[], EffectEnded]) -> None:
-        """Keep how an effect ended, where nobody is told of it and it is only read if the effect is come to again.
+        """Keep how an effect ended when nothing stores or reads events, in case the effect is reached again.
 
         Args:
-            key: The effect's.
-            end: Makes the event.
+            key: The effect's key.
+            end: Creates the event.
         """
         self._unwritten[key] = end
 
@@ -154,15 +154,15 @@ class Past:
         """Return True if it is known how an effect ended.
 
         Args:
-            key: The effect's.
+            key: The effect's key.
         """
         return key in self.ended or key in self._unwritten
 
     def end(self, key: str) -> EffectEnded | None:
-        """Return how an effect ended, or None where that is not known: it was cut off with all that waited for it.
+        """Return how an effect ended, or None if unknown, because it was cut off together with its callers.
 
         Args:
-            key: The effect's.
+            key: The effect's key.
         """
         if key in self._unwritten:
             self.ended[key] = self._unwritten.pop(key)()
@@ -171,7 +171,7 @@ class Past:
         return None if was_cut else ended
 
     def peek(self, session_id: str, kind: type[Event]) -> Event | None:
-        """Return the next event of a kind that a session will come to in its question, or None where there is none.
+        """Return the next event of a kind that a session will reach in its question, or None if there is none.
 
         Args:
             session_id: The session.
@@ -181,7 +181,7 @@ class Past:
         return queue[0] if queue else None
 
     def take(self, session_id: str, kind: object) -> Event | None:
-        """Return the recorded event in place of one that a session has come to, or None where there is none.
+        """Return the recorded event for the one that a session has reached, or None if there is none.
 
         Args:
             session_id: The session.
@@ -197,7 +197,7 @@ class Past:
         return queue.popleft()
 
     def come_to(self, asked: QuestionAsked) -> None:
-        """Take what is read back from here on from that question of its session.
+        """Replay from a given question of its session on.
 
         Args:
             asked: The question, recorded or new.
@@ -208,9 +208,9 @@ class Past:
         return 0 if kind in _OF_SESSION else self._at.get(session_id, 0)
 
     def unread(self) -> list[Event]:
-        """Return what sessions have not come to, without those that ran inside of an effect that was read back.
+        """Return the events that sessions have not reached, except those inside a replayed effect.
 
-        What came after the end of a question was for the next one, which then was not put.
+        Events after the end of a question belonged to the next one, which was not asked this time.
         """
         left = (event for queue in self._told.values() for event in queue)
         return [e for e in left if not (_is_inside(e.session_id, self.ended) or self._is_after_end(e))]
@@ -221,7 +221,7 @@ class Past:
         return end is not None and event is not end and event.sequence > end.sequence
 
     def failure_of(self, session_id: str) -> SessionFailed | None:
-        """Return how the question that a session is at failed, by the record; None where it did not, or goes on.
+        """Return how a session's current question failed, by the record; None if it did not, or continues.
 
         Args:
             session_id: The session.
@@ -229,7 +229,7 @@ class Past:
         return self._failures.get((session_id, self._at.get(session_id, 0)))
 
     def last_failure(self, session_id: str) -> SessionFailed | None:
-        """Return how the last question of a session failed, whatever it is at; None where it did not.
+        """Return how the last question of a session failed, whatever its current one; None if it did not.
 
         Args:
             session_id: The session.
@@ -237,7 +237,7 @@ class Past:
         return self._failures.get((session_id, self._questions.get(session_id, 0)))
 
     def last_words(self, session_id: str) -> int:
-        """Return how often a session was asked for its best answer at a limit beyond which it then went on.
+        """Return how often a session was asked for its best answer at a limit and then continued beyond it.
 
         Args:
             session_id: The session.
@@ -245,7 +245,7 @@ class Past:
         return self._last_words[session_id]
 
     def charged_below(self, prefix: str) -> tuple[Decimal, int]:
-        """Return the money and the tokens that requests below a path were charged.
+        """Return the cost and the tokens charged to requests below a path.
 
         Args:
             prefix: The path.
@@ -253,7 +253,7 @@ class Past:
         return self._charged_below.get(prefix, (Decimal(0), 0))
 
     def subcalls_below(self, prefix: str) -> int:
-        """Return how many calls to other models were made below a path.
+        """Return the number of calls to other models below a path.
 
         Args:
             prefix: The path.
@@ -262,7 +262,7 @@ class Past:
         return sum(event.key.startswith(f"{prefix}/") for event in started)
 
     def end_of(self, session_id: str) -> Exception:
-        """Return what a session ended with, for a reader that has come to where the record has no more.
+        """Return the error that a session ended with, for a reader that has reached the end of the record.
 
         Args:
             session_id: The session.
@@ -285,11 +285,11 @@ class Past:
                 self.used_s += max(last_s - began_s, 0.0)
                 began_s = event.at_s
                 self._resume()
-                unanswered.clear()  # this event has counted them
+                unanswered.clear()  # included in this event
             last_s = max(event.at_s, began_s)
             if isinstance(event, AttemptStarted):
                 open_attempts[event.key, event.attempt] = event
-                unanswered.pop(event.key, None)  # what it came to was no answer
+                unanswered.pop(event.key, None)  # it ended without an answer
             elif isinstance(event, AttemptFinished):
                 open_attempts.pop((event.key, event.attempt), None)
                 self._charge(event)
@@ -334,9 +334,9 @@ class Past:
             self._charged_below[path] = (usd + event.cost_usd, tokens + event.usage.total_tokens)
 
     def _resume(self) -> None:
-        """Forget how the process before ended: what was cut off is not a result, and is tried again.
+        """Forget how the previous process ended: what was cut off is not a result, and is tried again.
 
-        Nobody goes on with a run that ended at a limit unless the limit is wider now, so what failed at it is, too.
+        A run that ended at a limit is only continued if the limit is wider now, so what failed at it is tried again.
         Earlier questions of the session stay as they ended.
         """
         root, question = self._at_work
@@ -353,41 +353,41 @@ class Past:
             del self.ended[key]
 
     def _drop_failed(self, path: str, failed: SessionFailed) -> None:
-        """Forget the effect whose failure ended a question: it is tried again."""
+        """Forget the effect whose failure ended a question, so that it is tried again."""
         for key, end in list(self.ended.items()):
             is_its = end.session_id == failed.session_id and key.startswith(path) and end.error == failed.message
             if is_its and end.ended == "failed" and not self._is_closed(key):
                 del self.ended[key]
 
     def _drop_what_met_the_limit(self) -> None:
-        """Forget what failed at a limit of the run in cells that it ended, and so did not see it."""
+        """Forget what failed at a limit of the run in cells which that ended, so that they never saw the error."""
         started = self.events[0]
         settings: Mapping[str, Any] = started.settings if isinstance(started, RunStarted) else {}
-        tools = {*settings.get("tools", ()), *settings.get("source_tools", ())}  # whose limits are other runs'
+        tools = {*settings.get("tools", ()), *settings.get("source_tools", ())}  # their limits belong to other runs
         met = [end for end in self.ended.values() if _met_limit_of_run(end) and not self._is_closed(end.key)]
         for end in met:
             if isinstance(end, HostCallFinished) and end.function in tools:
                 continue
             key = end.key
             del self.ended[key]
-            question = self._questions.get(key, 0)  # of a child, whose name is the key
+            question = self._questions.get(key, 0)  # of a child session, whose name is the key
             if (key, question) in self._failures:
                 self._drop_end(key, question)
 
     def _is_closed(self, key: str) -> bool:
-        """Return True if an effect is one of a cell that ran to its end, at whatever depth below it."""
+        """Return True if an effect belongs, at any depth, to a cell that ran to its end."""
         parts = key.split("/")
         return any("/".join(parts[:length]) in self.closed_cells for length in range(4, len(parts)))
 
     def _drop_end(self, session_id: str, question: int) -> None:
-        """Forget that a question failed, and what was done for its best answer then."""
+        """Forget that a question failed, and the request for its best answer then."""
         del self._failures[session_id, question]
         self._told[session_id, question, SessionFailed].pop()
         self._last_words[session_id] += len(self._told[session_id, question, LastAnswerAsked])
         self._drop_last_word(session_id, question)
 
     def _drop_last_word(self, session_id: str, question: int, until: float = math.inf) -> None:
-        """Forget what was done for the best answer at the end of a question, which nobody comes to again."""
+        """Forget the request for the best answer at the end of a question, which will not be reached again."""
         self._told[session_id, question, LastAnswerAsked].clear()
         queues = [self._told[session_id, question, kind] for kind in OF_TURNS]
         last = max(
@@ -405,7 +405,7 @@ def cell_path(event: CellStarted | CellExecuted, question: int) -> str:
 
     Args:
         event: The event of the cell.
-        question: Number of the question at work.
+        question: Number of the current question.
     """
     cell = event.cell
     index = f"engine-{cell.index}" if cell.by == "engine" else cell.index
@@ -413,7 +413,7 @@ def cell_path(event: CellStarted | CellExecuted, question: int) -> str:
 
 
 def is_final(failed: SessionFailed) -> bool:
-    """Return True if a question that ended so would end so again: at a limit, or with answers that were rejected.
+    """Return True if a failed question would fail in the same way again: at a limit, or with rejected answers.
 
     Args:
         failed: How it ended.
@@ -423,7 +423,7 @@ def is_final(failed: SessionFailed) -> bool:
 
 
 def is_of_engine(event: Event) -> bool:
-    """Return True if an event is of a cell of the engine's own.
+    """Return True if an event belongs to a cell of the engine's own.
 
     Args:
         event: The event.
@@ -432,7 +432,7 @@ def is_of_engine(event: Event) -> bool:
 
 
 def _met_limit_of_run(end: EffectEnded) -> bool:
-    """Return True if an effect failed at a limit that ended the session that it is of, and not only a child."""
+    """Return True if an effect failed at a limit that ended its own session, and not only a child."""
     kind = getattr(errors, end.error_type or "", None)
     if end.ended != "failed" or not (isinstance(kind, type) and issubclass(kind, errors.LimitExceeded)):
         return False
@@ -450,11 +450,11 @@ def error_of(error_type: str, message: str, data: Mapping[str, Any]) -> Exceptio
     """
     kind = getattr(errors, error_type, None) or getattr(builtins, error_type, None)
     if not (isinstance(kind, type) and issubclass(kind, Exception)):
-        kind = type(error_type, (RLMError,), {})  # one of a program's own, which is told by its name
+        kind = type(error_type, (RLMError,), {})  # a class of the user's program, represented by its name
     if issubclass(kind, errors.LimitExceeded):
         data = {"limit": 0, "used": 0, **data}
     if kind is KeyError and message[:1] in ("'", '"'):
-        message = message[1:-1]  # its text is the repr of the key
+        message = message[1:-1]  # the text of a KeyError is the repr of its key
     try:
         error: Exception = kind(message, **data)
     except TypeError:
@@ -463,7 +463,7 @@ def error_of(error_type: str, message: str, data: Mapping[str, Any]) -> Exceptio
 
 
 def closings(attempts: Iterable[AttemptStarted]) -> list[AttemptFinished]:
-    """Return the ends of the attempts that were under way when a process ended, each charged at its worst case.
+    """Return the ends of the attempts in flight when a process ended, each charged at its worst case.
 
     Args:
         attempts: The attempts.
@@ -499,6 +499,6 @@ def _was_cut(failed: SessionFailed) -> bool:
 
 
 def _is_inside(session_id: str, ended: Mapping[str, EffectEnded]) -> bool:
-    """Return True if a session is a child that ran inside of an effect, at whatever depth, which is over."""
+    """Return True if a session is a child that ran, at any depth, inside an effect that is over."""
     parts = session_id.split("/")
     return any("/".join(parts[:length]) in ended for length in range(2, len(parts) + 1))

@@ -1,4 +1,4 @@
-"""A lock on a file that is free as soon as the process that holds it is gone, however it ended."""
+"""A file lock that is released as soon as its process is gone, however that ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ except ImportError:  # Windows
     import msvcrt
 
 _lock = threading.Lock()
-_held: set[str] = set()  # the system's locks are the process's: within it, this says who has what
+_held: set[str] = set()  # the system's locks are per process: within it, this records what is held
 
 
 class FileLease:
@@ -35,10 +35,10 @@ class FileLease:
         self._descriptor: int | None = descriptor
 
     def release(self) -> None:
-        """Let go of the file; a second time does nothing."""
+        """Release the file; may be called more than once."""
         with _lock:
             if self._descriptor is not None:
-                os.close(self._descriptor)  # which frees the lock
+                os.close(self._descriptor)  # releases the lock
                 self._descriptor = None
                 _held.discard(self._path)
 
@@ -47,7 +47,7 @@ def lock_of_run(store: Path, run_id: str) -> Path:
     """Return the file whose lock is the hold on a run.
 
     Args:
-        store: The file that the run is kept in.
+        store: The file in which the run is stored.
         run_id: The run.
     """
     name = hashlib.sha256(run_id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
@@ -55,11 +55,11 @@ def lock_of_run(store: Path, run_id: str) -> Path:
 
 
 def hold_file(path: Path, run_id: str) -> FileLease:
-    """Take hold of a file, which is created if it is missing.
+    """Lock a file, which is created if it does not exist.
 
     Args:
         path: The file.
-        run_id: The run that it stands for, for the error.
+        run_id: The run that it represents, for the error.
 
     Raises:
         StoreError: Another process holds it, or it cannot be created.
@@ -83,7 +83,7 @@ def hold_file(path: Path, run_id: str) -> FileLease:
 
 
 def _take(descriptor: int) -> None:
-    # A record lock and not flock: a process that is forked off, such as a sandbox's, does not inherit it.
+    # A record lock rather than flock: a forked process, such as a sandbox's, does not inherit it.
     if fcntl is not None:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     else:

@@ -41,7 +41,7 @@ _LINE_CHARS, _CODE_LINES = 100, 6
 
 @dataclass(frozen=True)
 class Run:
-    """The recorded part of a run. Where the record hides secrets, their values are not in it.
+    """The recorded part of a run. If the record hides secrets, their values are not included.
 
     `str(run)` is its tree, with money and time. Nothing here asks or runs anything.
 
@@ -65,7 +65,7 @@ class Run:
     def load(cls, path: str | PathLike[str]) -> Self:
         """Return the run of a trace: JSON Lines as `--trace` and `export` write them, or a `trace.json`.
 
-        A last line that is cut, because a process ended while it wrote, is left out.
+        A truncated last line of a process that ended while writing is skipped.
 
         Args:
             path: The file.
@@ -107,7 +107,7 @@ class Run:
 
     @property
     def summary(self) -> RunSummary:
-        """The run as a list of runs shows it."""
+        """The run as it appears in a list of runs."""
         return summary_of(self.events)
 
     @property
@@ -117,7 +117,7 @@ class Run:
 
     @property
     def cost_usd(self) -> Decimal:
-        """The cost until its last event, in US dollars."""
+        """The cost up to its last event, in US dollars."""
         return sum((e.cost_usd for e in self.events if isinstance(e, AttemptFinished)), Decimal(0))
 
     @property
@@ -144,12 +144,12 @@ class Run:
 
     @property
     def last_cell(self) -> Cell | None:
-        """The cell that ran last, other than what rlmbox runs itself; None where none ran."""
+        """The last cell that ran, other than the engine's own; None if none ran."""
         executed = (e.cell for e in reversed(self.events) if isinstance(e, CellExecuted))
         return next((cell for cell in executed if cell.by != "engine"), None)
 
     def turns_of(self, session_id: str) -> list[Turn]:
-        """Return the turns of a session's last question, also those that were not finished.
+        """Return the turns of a session's last question, including unfinished ones.
 
         Args:
             session_id: The session.
@@ -172,7 +172,7 @@ class Run:
         return list(found.values())
 
     def messages_of(self, session_id: str) -> tuple[Message, ...]:
-        """Return the conversation of a session until its last request and the reply to it.
+        """Return the conversation of a session up to its last request and the reply to it.
 
         Args:
             session_id: The session.
@@ -182,7 +182,7 @@ class Run:
         for event in self.events:
             if event.session_id == session_id and isinstance(event, ModelRequested):
                 last = [*found[: event.messages - len(event.added)], *event.added]
-                found = found if is_last_word(event.key) else last  # one for a best answer is cut to fit
+                found = found if is_last_word(event.key) else last  # a request for a best answer may be truncated
         return tuple(last)
 
     def __str__(self) -> str:
@@ -209,7 +209,7 @@ def tree_of(events: Sequence[Event]) -> Iterator[str]:
         events: The run's events, in order.
     """
     summary = summary_of(events)
-    taken_s = Past(events).used_s  # without the time between two processes
+    taken_s = Past(events).used_s  # without the time between processes
     from_run = f", forked from {summary.origin}" if summary.origin else ""
     where = f"{summary.model} in {summary.sandbox}" if summary.model else "not begun"
     yield f"{summary.run_id}: {summary.status}, ${summary.cost_usd:.4f}, {taken_s:.1f} s, {where}{from_run}"
@@ -289,7 +289,7 @@ class RunTree:
             yield f"  ! {execution.error.type}: {one_line(execution.error.message)}"
 
     def _subcalls(self, session_id: str) -> Iterator[str]:
-        calls = list({call.key: call for call in self._calls.pop(session_id, [])}.values())  # sent again: one call
+        calls = list({call.key: call for call in self._calls.pop(session_id, [])}.values())  # retried calls once
         if not calls:
             return
         prompts = [call.prompt[-1].content for call in calls if call.prompt]
@@ -329,7 +329,7 @@ def _under_way(requests: int) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return text as one line, safe for a terminal and cut where it is long.
+    """Return text on one line, safe for a terminal and truncated if long.
 
     Args:
         text: Any text.

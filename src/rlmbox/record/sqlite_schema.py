@@ -1,7 +1,7 @@
-"""The tables of a store in SQLite, and how a file of an earlier format becomes one of this.
+"""The tables of a store in SQLite, and the migration of files in earlier formats.
 
-The format of the file is its `user_version`. `MIGRATIONS` has a step from each earlier format to the next one; all that
-are needed run in one transaction, so that a process that is killed meanwhile leaves the file as it was.
+The format of the file is its `user_version`. `MIGRATIONS` has a step from each earlier format to the next one; all
+needed steps run in one transaction, so that a process that is killed meanwhile leaves the file unchanged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KINDS_OF_SUMMARY = tuple(
 )
 """The events that a list of runs needs."""
 
-# An event is a row whose number is its key, so that a commit writes the last page of one tree and not of three.
+# An event's number is the key of its row, so that a commit writes the last page of one tree and not of three.
 _TABLES = (
     "CREATE TABLE runs (number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT UNIQUE NOT NULL, changed_s REAL)",
     "CREATE TABLE events (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL)",
@@ -44,20 +44,20 @@ _TABLES = (
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring a file to this version's format; a later one is refused, and another program's file left alone.
+    """Migrate a file to this version's format; a newer one, or another program's file, is refused unchanged.
 
     Args:
         connection: The file, open.
         path: Its path, for the error.
 
     Raises:
-        StoreError: A newer rlmbox wrote it, or it is a database of another program.
+        StoreError: A newer version of rlmbox wrote it, or it is another program's database.
     """
     if _version_of(connection, path) == STORE_FORMAT:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = _version_of(connection, path)  # another process may have done it meanwhile
+        version = _version_of(connection, path)  # another process may have migrated it meanwhile
         if version == 0:
             _make(connection)
         else:
@@ -71,14 +71,14 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Check that a file that is only read has this version's format.
+    """Check that a file opened for reading has this version's format.
 
     Args:
         connection: The file, open.
         path: Its path, for the error.
 
     Raises:
-        StoreError: It has another one, or it is a database of another program.
+        StoreError: It has another format, or is another program's database.
     """
     version = _version_of(connection, path)
     if version != STORE_FORMAT:
@@ -100,7 +100,7 @@ def _make(connection: sqlite3.Connection) -> None:
 
 
 def _from_1(connection: sqlite3.Connection) -> None:
-    """Give runs numbers; format 1 had the name of its run in each event."""
+    """Number the runs; in format 1 each event had the name of its run."""
     connection.execute("DROP INDEX events_of_summary")
     for table in ("runs", "events", "payload_uses", "payloads"):
         connection.execute(f"ALTER TABLE {table} RENAME TO {table}_1")

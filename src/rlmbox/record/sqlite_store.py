@@ -1,9 +1,9 @@
-"""Runs in one SQLite file.
+"""A store of runs in one SQLite file.
 
-Events that cannot be reproduced, such as a request that is about to be sent or a reply, are in the write-ahead log when
-`write` returns, with all before them, so that they survive the process. A thread of the store waits for the disk, with
-one `fdatasync` for all waiters; events without a waiter are synced within `SYNC_WITHIN_S`. Long strings are in a
-separate table, once, by their hash.
+Events that cannot be reproduced, such as a request about to be sent or a reply, are in the write-ahead log when `write`
+returns, together with all earlier events, so that they survive the process. A thread of the store syncs the disk, with
+one `fdatasync` for all waiters; events without a waiter are synced within `SYNC_WITHIN_S`. Long strings are stored
+once, in a separate table, by their hash.
 """
 
 from __future__ import annotations
@@ -80,22 +80,22 @@ them, because a function of the user's may change its list afterwards."""
 
 
 class SqliteStore(FileStore):
-    """Keeps runs in a file, which only its owner can read.
+    """Stores runs in a file that only its owner can read.
 
     A store may be used from several threads and event loops, and several processes may use one file.
 
     Args:
-        path: The file; it is made where it is missing.
-        kept_days: Days after which a run that did not change is forgotten; None for never.
-        kept_bytes: Size of the file from which on the oldest runs are forgotten; None for never.
-        read_only: Whether it is only read, such as where the file or its folder cannot be written.
+        path: The file; it is created if it does not exist.
+        kept_days: Days after which an unchanged run is removed; None for never.
+        kept_bytes: File size above which the oldest runs are removed; None for never.
+        read_only: Whether the file is only read, for one that cannot be written or is in a read-only folder.
 
     Attributes:
         path: The file.
-        syncs: How often the disk was waited for.
+        syncs: Number of syncs to the disk.
 
     Raises:
-        StoreError: The file cannot be opened, is no store, or a newer rlmbox wrote it.
+        StoreError: The file cannot be opened, is not a store, or a newer version of rlmbox wrote it.
     """
 
     def __init__(
@@ -123,18 +123,18 @@ class SqliteStore(FileStore):
         if read_only:
             self._failure = StoreError(f"{self.path} cannot be written, only read; give another path with --store")
         self._connection = self._open_to_read() if read_only else self._open()
-        # From Python 3.13 on, a connection that is only dropped is warned of.
+        # From Python 3.13 on, a connection that is merely dropped causes a warning.
         weakref.finalize(self, self._connection.close).atexit = False
         if not read_only:
             self._forget(kept_days, kept_bytes)
 
     def write(self, event: Event) -> None:
-        """Take an event; see `Store.write`."""
+        """Store an event; see `Store.write`."""
         with self._lock:
             if self._failure is not None:
                 raise self._failure
             self._written += 1
-            if type(event) in _STAYS_AS_IT_IS:  # each of which may wait
+            if type(event) in _STAYS_AS_IT_IS:  # all of these may wait
                 self._waiting.append(event)
             else:
                 self._waiting.append(self._row_of(event))
@@ -143,7 +143,7 @@ class SqliteStore(FileStore):
         self._writer.soon()
 
     async def sync(self) -> None:
-        """Return when the disk has everything that was written; see `Store.sync`."""
+        """Wait until everything written is on the disk; see `Store.sync`."""
         await self._writer.wait()
 
     def events(self, run_id: str) -> Sequence[Event]:
@@ -156,7 +156,7 @@ class SqliteStore(FileStore):
         return [self._event_of(body) for (body,) in rows]
 
     def is_empty(self) -> bool:
-        """Return True where no run is kept yet.
+        """Return True if no run is stored yet.
 
         Raises:
             StoreError: The file is damaged.
@@ -195,7 +195,7 @@ class SqliteStore(FileStore):
 
     def _open_to_read(self) -> sqlite3.Connection:
         log = Path(f"{self.path}-wal")
-        # Beside a log, it is read with it. SQLite then wants its index file; without a log it can do without.
+        # A log beside the file is read with it, for which SQLite needs its index file; otherwise it does not.
         how = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
         with self._errors("read"):
             uri = f"{self.path.absolute().as_uri()}?{how}"
@@ -208,12 +208,12 @@ class SqliteStore(FileStore):
         connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         with _closed_on_error(connection):
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")  # `_sync` waits for the disk, and nothing else
-            connection.execute("PRAGMA wal_autocheckpoint = 0")  # `_fold` does it, where nobody waits for it
+            connection.execute("PRAGMA synchronous = NORMAL")  # only `_sync` waits for the disk
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # `_fold` does it when nobody waits
         return connection
 
     def _forget(self, kept_days: float | None, kept_bytes: int | None) -> None:
-        """Remove the runs that are too old, and the oldest ones while there is too much."""
+        """Remove the runs that are too old, and the oldest ones while the file is too large."""
         with self._lock, self._errors("open"):
             rows = self._connection.execute("SELECT run_id, changed_s FROM runs ORDER BY changed_s").fetchall()
             oldest_s = time.time() - kept_days * 86_400 if kept_days is not None else 0.0
@@ -237,7 +237,7 @@ class SqliteStore(FileStore):
     # ---- writing ----------------------------------------------------------------------------------------------
 
     def _commit(self) -> None:
-        """Write what waits into the log, where it survives the process."""
+        """Write pending events to the log, where they survive the process."""
         with self._lock:
             if not self._waiting:
                 return
@@ -246,19 +246,19 @@ class SqliteStore(FileStore):
             rows = [each if isinstance(each, tuple) else self._row_of(each) for each in self._waiting]
             payloads = self._payloads
             now_s, known_s = time.time(), self._changed_s
-            # To the second is enough for what is kept and what comes first in a list, and saves a page in each commit.
+            # Seconds are precise enough for retention and sorting, and save a page in each commit.
             changed = {row[0] for row in rows if abs(now_s - known_s.get(row[0], 0.0)) > 1.0}
             try:
                 if changed or payloads or len(rows) > _ROWS_OF_STATEMENT:
                     self._insert(rows, changed, now_s)
-                else:  # a statement is a transaction of its own, and takes less than one in three
+                else:  # a single statement is its own transaction, quicker than an explicit one
                     values = [value for row in rows for value in self._values_of(row)]
                     places = _PLACES[: 8 * len(rows) - 1]
                     self._connection.execute(f"INSERT INTO events VALUES {places}", values)  # noqa: S608 - places only
             except (sqlite3.DatabaseError, OSError) as error:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
-                self._failure = self._error("written", error)  # what comes after would stand in a record with a gap
+                self._failure = self._error("written", error)  # later events would follow a gap in the record
                 raise self._failure from None
             for name in changed:
                 known_s[name] = now_s
@@ -275,16 +275,16 @@ class SqliteStore(FileStore):
         return run_id, event.sequence, event.kind, body
 
     def _insert(self, rows: Iterable[_Row], changed: Iterable[str], now_s: float) -> None:
-        """Write rows in one transaction, with what else changes.
+        """Write rows in one transaction, with the runs' modification times.
 
         Args:
             rows: The rows of the events.
-            changed: The runs whose time of change is written.
+            changed: The runs whose modification time is written.
             now_s: That time.
         """
         numbers, connection = self._numbers, self._connection
         connection.execute("BEGIN IMMEDIATE")
-        for name in changed:  # and whether it is there still, which others may have removed
+        for name in changed:  # also checks that it still exists, since others may have removed it
             numbers[name] = self._number_now(name, now_s)
         for run_id, digest, text in self._payloads:
             blob = text.encode("utf-8", "surrogatepass")
@@ -298,7 +298,7 @@ class SqliteStore(FileStore):
         return self._numbers[run_id] << SEQUENCE_BITS | sequence, kind, body
 
     def _number_now(self, run_id: str, changed_s: float) -> int:
-        """Return the number of a run that changes, which it is given where it has none; within a transaction."""
+        """Return the number of a run, assigning one if it has none; called within a transaction."""
         number = self._number_of(run_id)
         if number is None:
             new = "INSERT INTO runs (run_id, changed_s) VALUES (?, ?) RETURNING number"
@@ -311,7 +311,7 @@ class SqliteStore(FileStore):
         return None if row is None else int(row[0])
 
     def _sync(self) -> None:
-        """Wait until the disk has what was written until now; who comes meanwhile is served by the next one."""
+        """Sync what was written so far to the disk; writes made meanwhile wait for the next sync."""
         with self._sync_lock:
             with self._lock:
                 if self._failure is not None:
@@ -332,7 +332,7 @@ class SqliteStore(FileStore):
             self._synced, self.syncs = reached, self.syncs + 1
 
     def _tidy(self) -> None:
-        """Keep the log's room ahead of it, and its length within bounds."""
+        """Preallocate the log, and keep its length within bounds."""
         if self._wal is not None:
             self._make_room(self._wal)
         if self._since_folded > _LOG_CHARS:
@@ -340,9 +340,9 @@ class SqliteStore(FileStore):
             threading.Thread(target=self._fold, name="rlmbox-store-fold", daemon=True).start()
 
     def _wait_for_disk(self, descriptor: int) -> None:
-        """Wait until the disk itself has what was written."""
+        """Sync a descriptor to the disk itself."""
         full = getattr(fcntl, "F_FULLFSYNC", None)
-        if full is not None:  # macOS: fsync alone leaves it in the drive's own cache
+        if full is not None:  # macOS: fsync leaves the data in the drive's cache
             fcntl.fcntl(descriptor, full)
         elif hasattr(os, "fdatasync"):
             os.fdatasync(descriptor)
@@ -350,11 +350,11 @@ class SqliteStore(FileStore):
             os.fsync(descriptor)
 
     def _make_room(self, wal: int) -> None:
-        """Lengthen the log with zeros where it has grown past its room, so that the next syncs change no length.
+        """Extend the log with zeros once it has outgrown its room, so that the next syncs change no length.
 
         A sync that changes the length of a file takes several times as long on most file systems, because it waits for
-        their own journal. The zeros are no frames to SQLite, which looks for them after the last frame at most. Nobody
-        adds to the log meanwhile, since this holds the lock that writers need.
+        their own journal. To SQLite the zeros are no frames; it looks for one only after the last frame. The log does
+        not grow meanwhile, because this holds the lock that writers need.
         """
         size_bytes = os.fstat(wal).st_size
         if size_bytes <= self._room_bytes:
@@ -365,14 +365,14 @@ class SqliteStore(FileStore):
                 size_bytes = os.fstat(wal).st_size
                 self._room_bytes = size_bytes + _ROOM_BYTES
                 if os.pwrite(wal, bytes(_ROOM_BYTES), size_bytes) < _ROOM_BYTES:
-                    os.ftruncate(wal, size_bytes)  # the disk is nearly full, and there is better use for the rest
+                    os.ftruncate(wal, size_bytes)  # the disk is nearly full, so leave the rest to others
             finally:
                 self._connection.execute("ROLLBACK")
 
     def _fold(self) -> None:
-        """Take the write-ahead log into the file; writers go on meanwhile, and the log begins anew after them."""
+        """Checkpoint the write-ahead log into the file; writers continue meanwhile, and the log restarts after them."""
         with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connected()) as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # where it fails, it is done the next time
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # if it fails, it is repeated next time
 
     def _erase(self, run_id: str) -> None:
         with self._lock, self._errors("written"):
@@ -406,7 +406,7 @@ class SqliteStore(FileStore):
         return [summary_of(events, count=count) for events, count in found if events]
 
     def _resumed_since(self, number: int, events: Sequence[Event]) -> list[Event]:
-        """Return the event of who went on with a run since it ended, which no index has."""
+        """Return the event of a resume since a run ended, which no index contains."""
         ends = [each for each in events if isinstance(each, SessionFailed) and each.session_id == each.run_id]
         if not ends or isinstance(events[-1], SessionFinished):
             return []
@@ -430,14 +430,14 @@ class SqliteStore(FileStore):
 
     @contextlib.contextmanager
     def _errors(self, what: str) -> Iterator[None]:
-        """Turn what goes wrong into one line that says which file, why, and what to do."""
+        """Turn errors into one line that names the file, the reason and the remedy."""
         try:
             yield
         except (sqlite3.DatabaseError, OSError) as error:
             raise self._error(what, error) from None
 
     def _error(self, what: str, error: sqlite3.DatabaseError | OSError) -> StoreError:
-        """Return one line that says which file, why, and what to do."""
+        """Return an error in one line that names the file, the reason and the remedy."""
         said = {"open": "cannot be opened", "read": "cannot be read", "written": "cannot be written"}[what]
         if isinstance(error, OSError):
             return StoreError(f"{self.path} {said}: {error.strerror or error}; give another path with --store")
@@ -454,7 +454,7 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _numbers_of(run: int) -> tuple[int, int]:
-    """Return the first and the last number that an event of a run can have."""
+    """Return the lowest and the highest number that an event of a run can have."""
     return run << SEQUENCE_BITS, (run + 1 << SEQUENCE_BITS) - 1
 
 

@@ -1,4 +1,4 @@
-"""From a path to a store, and the place where runs are kept unless another is named."""
+"""Opening a store by path, and the default store of runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rlmbox.record.journal import Store
 
 
 def default_path() -> Path:
-    """Return the file where this user's runs are kept: `$XDG_DATA_HOME/rlmbox/runs.db`, or the system's place for it.
+    """Return the file where this user's runs are stored: `$XDG_DATA_HOME/rlmbox/runs.db`, or the system's equivalent.
 
     Raises:
         StoreError: There is no home directory.
@@ -27,7 +27,7 @@ def default_path() -> Path:
 
 
 def close_store(store: Store | None) -> None:
-    """Close a store that has something to close, such as a file.
+    """Close a store, if it can be closed, such as a file.
 
     Args:
         store: The store; None for none.
@@ -40,13 +40,13 @@ def close_store(store: Store | None) -> None:
 def open_store(
     store: Store | str | os.PathLike[str] | None, *, record: bool = False, to_read: bool = False
 ) -> Store | None:
-    """Return the store that was named.
+    """Open a store.
 
     Args:
-        store: A store, or the path of a file, which is of JSON Lines where it ends in `.jsonl`; None for none, or for
-            the user's own where `record` is set.
-        record: Whether to keep runs in the user's own file where no other is named.
-        to_read: Whether a file that cannot be written will do.
+        store: A store, or the path of a file, in JSON Lines if it ends in `.jsonl`; None for none, or for the user's
+            own if `record` is set.
+        record: Whether to use the user's own file if no other is given.
+        to_read: Whether a file that cannot be written is acceptable.
 
     Raises:
         StoreError: The file cannot be opened.

@@ -1,4 +1,4 @@
-"""One row of a list of runs."""
+"""The summary of a run in a list of runs."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class RunSummary:
 
 
 def summary_of(events: Sequence[Event], *, count: int | None = None) -> RunSummary:
-    """Return the summary of a run for lists.
+    """Return the summary of a run.
 
     Args:
-        events: The run's events, in order; at least one. Those that say nothing of what is shown may be missing.
-        count: How many there are; None for as many as are given.
+        events: The run's events, in order; at least one. Those irrelevant to the summary may be missing.
+        count: Total number of events; None for the number given.
     """
     run_id = events[0].run_id
     question = model = sandbox = ""

@@ -1,4 +1,4 @@
-"""A thread that waits for the disk, once for all who wait."""
+"""A thread that syncs the disk, once for all waiters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IDLE_S = 1.0
 
 
 class WriterThread:
-    """The thread of one store. It runs while there is something to do, and for a moment after.
+    """The thread of one store. It runs while there is work, and for a moment after.
 
     Args:
         to_disk: Writes the store's pending events and returns when they are synced to the disk.
@@ -39,9 +39,9 @@ class WriterThread:
         self._thread: threading.Thread | None = None
 
     def soon(self) -> None:
-        """Have what was written on the disk within `within_s`."""
+        """Sync what was written within `within_s`."""
         if self._due_s is not None and self._thread is not None:
-            return  # it looks again by then; waking it for each event would cost more than what it does
+            return  # it checks again by then; waking it for each event would cost more than the sync saves
         with self._changed:
             self._due_s = self._due_s or time.monotonic() + self._within_s
             self._start()
@@ -78,7 +78,7 @@ class WriterThread:
             error = None
             try:
                 self._to_disk()
-            except StoreError as failed:  # whoever writes next is told, too
+            except StoreError as failed:  # the next writer is told, too
                 error = failed
             for each in waiting:
                 each.tell(error)
@@ -86,7 +86,7 @@ class WriterThread:
                 self._afterwards()
 
     def _next(self) -> list[_Waiting] | None:
-        """Wait until there is something to do; return who waits for the disk, or None where there was nothing."""
+        """Wait for work; return the waiters for a sync, or None if there was no work."""
         idle_s = 0.0
         with self._changed:
             while True:
@@ -97,7 +97,7 @@ class WriterThread:
                     return waiting
                 idle_s = idle_s + left_s if self._due_s is None else 0.0
                 if self._ends or idle_s > _IDLE_S:
-                    self._thread = None  # under the lock, so that whoever comes next starts another
+                    self._thread = None  # under the lock, so that the next caller starts another thread
                     return None
                 self._changed.wait(left_s)
 
@@ -108,7 +108,7 @@ class _Waiting:
     done: asyncio.Future[None]
 
     def tell(self, error: StoreError | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed, so that nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody waits any more
             self.loop.call_soon_threadsafe(self._end, error)
 
     def _end(self, error: StoreError | None) -> None:

@@ -1,1 +1,1 @@
-"""The one way to ask a model."""
+"""Requests to models: the single path for every call of a model."""

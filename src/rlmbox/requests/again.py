@@ -1,4 +1,4 @@
-"""When a request is sent again: the rules that are asked after each attempt that failed."""
+"""The retry decision, made after each failed attempt of a request."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rlmbox.requests.state import ModelState
 
 @dataclass(frozen=True, slots=True)
 class SendAgain:
-    """When one request is sent again, after how long, and with what error it is given up.
+    """Decides whether and when one request is sent again, and which error it ends with.
 
     Attributes:
-        policy: What the run has set.
+        policy: The run's retry policy.
         budget: The run's ledger.
         request: The request.
         shared: State of its model.
-        state: How far it has come.
+        state: Its progress.
     """
 
     policy: RetryPolicy
@@ -34,7 +34,7 @@ class SendAgain:
     state: RequestState
 
     def should_send_again(self, error: BaseException) -> bool:
-        """Return True if sending the request once more may help."""
+        """Return True if sending the request again may help."""
         if isinstance(error, ContextLimitExceeded):
             return cut_further(self.request, self.shared, self.state, error, truncate=self.budget.limits.truncate_input)
         return isinstance(error, CircuitOpen) or (isinstance(error, ModelError) and error.retryable)
@@ -43,10 +43,10 @@ class SendAgain:
         """Return the seconds to wait before the request is sent again.
 
         Args:
-            error: What the last attempt came to.
+            error: The error of the last attempt.
 
         Raises:
-            ModelError: There is no attempt left, no time, or no retry of the provider's budget.
+            ModelError: There is no attempt left, no time, or nothing left in the provider's retry budget.
         """
         wait_s = self._next_wait_s(error)
         if self._should_give_up(error, wait_s):
@@ -83,7 +83,7 @@ class SendAgain:
         return True
 
     def _give_up(self, error: BaseException) -> NoReturn:
-        """Raise what the request came to."""
+        """Raise the request's final error."""
         if isinstance(error, CircuitOpen):
             failures = self.shared.provider.circuit_breaker.failures
             raise ModelError(
@@ -98,14 +98,14 @@ class SendAgain:
 
     @property
     def _outlasts(self) -> bool:
-        """True if the request outlasts an outage: a turn of the root, in a run that says how long it may take."""
+        """True if the request is to outlast an outage: a turn of the root, in a run with a time limit."""
         return self.request.account.depth == 0 and self.budget.limits.max_seconds is not None and self.request.patient
 
     def _is_outage(self, error: BaseException) -> bool:
-        """Return True if the provider is away for a while, and asking again costs nothing."""
+        """Return True if the provider is temporarily unavailable, and asking again costs nothing."""
         if not self._outlasts or not isinstance(error, ModelError) or error.possibly_billed:
             return False
-        # An address where nobody has ever answered is more likely wrong.
+        # An address that has never answered is more likely wrong.
         return error.status is not None or self.shared.provider.has_answered
 
 

@@ -1,7 +1,7 @@
-"""One request until it is answered: its turn, its reservation, its attempts, and what each of them is charged.
+"""One request until it is answered: its slot, its reservation, its attempts, and the charge for each.
 
-Read `Attempts.answer` first, then `_attempt`. A slot and a reservation are held only while a request is under way;
-between attempts both are given back.
+Read `Attempts.answer` first, then `_attempt`. A slot and a reservation are held only while a request is in flight;
+between attempts both are released.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from rlmbox.requests.state import ModelState, model_state_of
 from rlmbox.types import Completion, Usage
 
 _GRACE_S = 0.1
-_DOUBT_MARGIN = 1.1  # on what a prompt is likely to have been counted as
-_BYTES_PER_TOKEN = 3  # by which a model estimates a reply that nobody counted
+_DOUBT_MARGIN = 1.1  # added to the likely token count of a prompt
+_BYTES_PER_TOKEN = 3  # with which a model estimates the size of an uncounted reply
 
 
 class Attempts:
@@ -37,7 +37,7 @@ class Attempts:
 
     Args:
         budget: The run's ledger.
-        policy: When a request is sent again.
+        policy: The retry policy.
     """
 
     def __init__(self, budget: Budget, policy: RetryPolicy) -> None:
@@ -46,14 +46,14 @@ class Attempts:
         self._known: dict[int, tuple[Model, ModelState]] = {}
         self._conversations = Conversations()
         self._lengths = ReplyLengths()
-        self._counted_share: float | None = None  # the most of any of the run's models
+        self._counted_share: float | None = None  # the highest among the run's models
 
     async def answer(self, request: Request) -> Answered:
-        """Send a request until it is answered or there is no use in sending it again.
+        """Send a request until it is answered or a retry is pointless.
 
         Raises:
             ModelError: The provider failed.
-            ContextLimitExceeded: The request is longer than the model's window and nothing is cut.
+            ContextLimitExceeded: The request exceeds the model's window and may not be truncated.
             LimitExceeded: The run's limits cannot pay for it.
         """
         shared = self._shared(request.model)
@@ -73,7 +73,7 @@ class Attempts:
         raise _too_slow(request.model, request.timeout_s or 0.0, billed=state.charged_usd > 0)
 
     async def _attempt(self, request: Request, shared: ModelState, state: RequestState) -> Answered:
-        """Wait for a turn and for room in the budget, and send the request once."""
+        """Wait for a slot and for room in the budget, and send the request once."""
         expected = state.likely_tokens + min(state.max_output_tokens, MIN_OUTPUT_TOKENS)
         at_most = self._budget.limits.concurrency
         again = state.attempts + state.cuts > 0
@@ -107,7 +107,7 @@ class Attempts:
         return Answered(completion, state.charged_usd, state.attempts, unread, short)
 
     def _longest(self, request: Request, state: RequestState) -> int:
-        """Return the longest reply to ask for now: others may have come while the request waited for its turn."""
+        """Return the reply length to request now: others may have been noted while the request waited for its slot."""
         if not request.as_usual:
             return state.max_output_tokens
         affordable = self._budget.affordable_output_tokens(request.model, FIRST_SHARE, account=request.account)
@@ -117,20 +117,20 @@ class Attempts:
     def _note_length(
         self, request: Request, state: RequestState, completion: Completion, reservation: Reservation, longest: int
     ) -> int | None:
-        """Record the length of a reply; return the length that was requested if that was too short."""
+        """Record the length of a reply; return the requested length if that was too short."""
         key = (request.model.name, request.account.depth)
         if completion.stop_reason != "length":
             self._lengths.note(key, completion.usage.output_tokens)
             return None
         if longest >= state.max_output_tokens or reservation.max_output_tokens < longest:
-            return None  # it is as long as was wanted, or as could be paid for
+            return None  # it is as long as wanted, or as the budget allows
         self._lengths.note_cut(key, longest)
         return longest
 
     async def _send(
         self, request: Request, shared: ModelState, state: RequestState, reservation: Reservation
     ) -> Completion:
-        """Make one attempt, enter it in the ledger, and tell the provider's circuit breaker how it ended."""
+        """Make one attempt, charge it, and report its outcome to the provider's circuit breaker."""
         provider, began_s = shared.provider, time.monotonic()
         state.attempts += 1
         provider.retry_budget.note_request(self._policy)
@@ -155,7 +155,7 @@ class Attempts:
             self._enter(request, state, reservation, self._broken(shared, state, reservation, error), error)
             raise
         except BaseException as error:
-            # Cancelled halfway: the provider may have charged for it, where the request had left.
+            # Cancelled: the provider may charge for it if the request had been sent.
             broken = self._in_doubt(shared, state, reservation) if exchange.may_be_billed else None
             self._enter(request, state, reservation, broken, error)
             provider.circuit_breaker.forget()
@@ -181,10 +181,10 @@ class Attempts:
         reservation: Reservation,
         exchange: Exchange,
     ) -> Completion:
-        """Ask the model, and give it up where it takes longer than any reply should.
+        """Ask the model, and abort an attempt that hangs.
 
         Raises:
-            ModelError: Also in place of whatever a user's own model raises, which is never taken for an answer.
+            ModelError: The attempt failed; replaces whatever a user's own model raises, so that it is never an answer.
         """
         left_s = state.left_s
         hung_s = shared.attempt_timeout_s(self._policy, state.timeouts)
@@ -193,9 +193,9 @@ class Attempts:
             state.messages, max_output_tokens=reservation.max_output_tokens, timeout_s=timeout_s
         )
         try:
-            # The whole request's own time is kept by `answer`.
+            # The deadline of the whole request is enforced by `answer`.
             with anyio.CancelScope() as scope:
-                # A model that knows the bytes of its replies keeps the time itself, once it has a connection.
+                # A model that sees the bytes of its replies enforces this itself, once it is connected.
                 if timeout_s != left_s and not shared.keeps_time:
                     scope.deadline = anyio.current_time() + timeout_s * 1.05 + _GRACE_S
                 completion = _checked(request.model, await asked)
@@ -211,7 +211,7 @@ class Attempts:
         raise _too_slow(request.model, timeout_s, billed=exchange.may_be_billed)
 
     def _note_failure(self, shared: ModelState, error: ModelError) -> None:
-        """Tell the circuit breaker and the rate limiter what went wrong."""
+        """Report a failure to the circuit breaker and the rate limiter."""
         if error.retryable and error.status != 429:
             shared.provider.circuit_breaker.fail(self._policy)
         else:
@@ -225,9 +225,9 @@ class Attempts:
         return self._in_doubt(shared, state, reservation) if error.possibly_billed else None
 
     def _in_doubt(self, shared: ModelState, state: RequestState, reservation: Reservation) -> Usage:
-        """Return the most that a request can have used when nobody knows how it ended.
+        """Return an upper bound of a request's usage when its outcome is unknown.
 
-        For the reply that is the worst case. The prompt is known better, where the provider has counted others.
+        For the reply that is the worst case. The prompt can be bounded more closely if the provider has counted others.
         """
         calibrated = shared.tokens.calibrated(state.messages, _DOUBT_MARGIN)
         worst = reservation.worst
@@ -236,10 +236,10 @@ class Attempts:
     def _uncounted(
         self, shared: ModelState, state: RequestState, reservation: Reservation, completion: Completion
     ) -> Usage:
-        """Return the most that a reply can have used which is here, but whose tokens the provider did not count."""
+        """Return an upper bound of the usage of a received reply whose tokens the provider did not count."""
         doubt, said = self._in_doubt(shared, state, reservation), completion.usage
         if not completion.text.strip() or completion.stop_reason == "tool_calls":
-            return doubt  # whatever was made is not here to be measured
+            return doubt  # the generated text is not known
         size_bytes = len(completion.text.encode("utf-8", "replace"))
         most_output = shared.tokens.reply_tokens(
             completion.text, max(_BYTES_PER_TOKEN * said.output_tokens - size_bytes, 0)
@@ -260,13 +260,13 @@ class Attempts:
         *,
         certain: bool = False,
     ) -> None:
-        """Enter in the ledger what an attempt came to, and tell of it; None where it came to nothing."""
+        """Charge an attempt in the ledger and record it; None if it used nothing."""
         state.charged_usd += charge(
             self._budget, reservation, usage, request.tell, state.attempts, certain=certain, error=error
         )
 
     def _learn(self, shared: ModelState, state: RequestState, reservation: Reservation, completion: Completion) -> None:
-        """Learn from the provider's count how long the tokens of this model and of this conversation are."""
+        """Update the token estimates of this model and of this conversation from the provider's count."""
         counted = completion.usage.input_tokens
         if not completion.counted or not was_read(state, counted):
             return
@@ -285,7 +285,7 @@ class Attempts:
 
 
 def _reader(request: Request, state: RequestState) -> OnText:
-    """Return what tells of each piece of a reply's text."""
+    """Return a function that reports each piece of a reply's text."""
     attempt = state.attempts
 
     def read(text: str, *, is_reasoning: bool) -> None:
@@ -295,7 +295,7 @@ def _reader(request: Request, state: RequestState) -> OnText:
 
 
 def _checked(model: Model, completion: object) -> Completion:
-    """Return a completion that is one: a user's own model returns anything."""
+    """Check that a user's own model returned a completion."""
     if not isinstance(completion, Completion) or not isinstance(completion.text, str):
         raise ModelError(
             f"{model.name}: complete() returned {type(completion).__name__}, not a Completion with a text",

@@ -1,7 +1,7 @@
-"""Replies kept on disk from run to run, so that the same question to the same model is paid for once.
+"""An on-disk cache of replies, so that the same question to the same model is paid for once.
 
-One SQLite file, readable by its owner only, holding JSON. It is bounded, the replies that were used longest ago going
-first, and it never fails a run: a file that is broken is put aside, one that cannot be opened is as good as empty.
+One SQLite file, readable by its owner only, with JSON in it. Its size is limited, least recently used replies being
+dropped first, and it never fails a run: a damaged file is set aside, and one that cannot be opened counts as empty.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rlmbox.types import Completion, Message, Usage
 MAX_BYTES = 256 * 1024 * 1024
 """Length of all kept replies together, in bytes, unless another bound is given."""
 
-_FORMAT = 1  # part of every key: a new one leaves all that was kept before
+_FORMAT = 1  # part of every key, so that a new format ignores earlier entries
 _BUSY_S = 2.0
 _KEPT_AFTER_CLEARING = 0.8
 _log = logging.getLogger("rlmbox")
@@ -41,16 +41,16 @@ CREATE INDEX IF NOT EXISTS replies_by_use ON replies (used_at);
 
 
 def default_path() -> Path:
-    """Return the folder of the user's cache in which replies are kept; it need not exist."""
+    """Return the folder of the user's cache for replies; it may not exist yet."""
     return cache_path("replies")
 
 
 @dataclass(frozen=True, slots=True)
 class CachedQuestion:
-    """Everything that decides a reply.
+    """A cache key: everything that determines a reply.
 
     Attributes:
-        text: Everything that decides the reply, as JSON.
+        text: Everything that determines it, as JSON.
     """
 
     text: str
@@ -59,13 +59,13 @@ class CachedQuestion:
     def of(
         cls, model: Model, messages: Sequence[Message], max_output_tokens: int, *, whole: bool = False
     ) -> CachedQuestion:
-        """Return what decides a reply.
+        """Return the key of a request.
 
         Args:
             model: The model: its name, its address and its settings count.
             messages: The conversation.
-            max_output_tokens: Longest reply wanted.
-            whole: Whether a cut reply is continued.
+            max_output_tokens: Maximum length of the reply.
+            whole: Whether a truncated reply is continued.
         """
         settings = [model.endpoint, model.settings] if isinstance(model, Hosted) else ["", ""]
         conversation = [[message.role, message.content] for message in messages]
@@ -74,18 +74,18 @@ class CachedQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A reply out of the cache.
+    """A cached reply.
 
     Attributes:
         text: The reply.
-        cost_usd: What it cost when it was asked for.
+        cost_usd: Its original cost.
     """
 
     text: str
     cost_usd: Decimal
 
     def completion(self, model: str) -> Completion:
-        """Return it as a model's reply that used nothing.
+        """Return it as a completion without usage.
 
         Args:
             model: The model's full name.
@@ -94,12 +94,12 @@ class Kept:
 
 
 class ReplyCache:
-    """Replies by question.
+    """Cached replies by key.
 
     Args:
-        path: The directory for it; None for `default_path()`. It is made where it is not there.
-        policy: What was allowed when a reply was made; replies are only used under the same one.
-        max_bytes: Most bytes of replies that are kept.
+        path: The directory; None for `default_path()`. It is created if needed.
+        policy: The guard policy under which a reply was made; it is only used under the same one.
+        max_bytes: Maximum total size of the replies.
     """
 
     def __init__(self, path: str | Path | None = None, *, policy: str = "", max_bytes: int = MAX_BYTES) -> None:
@@ -112,16 +112,16 @@ class ReplyCache:
         self._size_bytes = 0
 
     async def get(self, question: CachedQuestion) -> Kept | None:
-        """Return a reply, or None where there is none."""
+        """Return a reply, or None if there is none."""
         return await anyio.to_thread.run_sync(self._get, self._key(question))
 
     async def put(self, question: CachedQuestion, completion: Completion, cost_usd: Decimal) -> None:
-        """Keep a reply.
+        """Store a reply.
 
         Args:
-            question: What was asked.
+            question: The key.
             completion: The reply.
-            cost_usd: What it cost, in US dollars.
+            cost_usd: Its cost in US dollars.
         """
         reply = json.dumps({"text": completion.text, "cost_usd": str(cost_usd)})
         await anyio.to_thread.run_sync(self._put, self._key(question), reply)
@@ -176,7 +176,7 @@ class ReplyCache:
                 self._give_up(error)
 
     def _clear(self, database: sqlite3.Connection) -> None:
-        """Drop the replies that were used longest ago, a fifth of them at a time."""
+        """Drop the least recently used replies, a fifth at a time."""
         (size,) = database.execute("SELECT COALESCE(SUM(size_bytes), 0) FROM replies").fetchone()
         with database:
             for key, length in database.execute("SELECT key, size_bytes FROM replies ORDER BY used_at").fetchall():
@@ -188,12 +188,12 @@ class ReplyCache:
         self._size_bytes = size
 
     def _open(self) -> sqlite3.Connection | None:
-        """Open the file, the first time; None where that does not work."""
+        """Open the file on first use; None if that fails."""
         if self._database is None and not self._unusable:
             try:
                 self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
                 file = self._directory / "replies.db"
-                # Made by hand, since SQLite would make it readable for everybody whom the umask allows.
+                # Created here, because SQLite would use the umask's permissions.
                 os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
                 file.chmod(0o600)
                 self._database = self._connect(file)
@@ -208,7 +208,7 @@ class ReplyCache:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
-            # Not a database, or a broken one: what was in it can be asked for again.
+            # Not a database, or a damaged one: its content can be requested again.
             _log.warning("%s is broken (%s) and was begun anew", file, error)
             file.replace(file.with_suffix(".broken"))
             os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_EXCL, 0o600))
@@ -218,7 +218,7 @@ class ReplyCache:
         database = sqlite3.connect(file, timeout=_BUSY_S, check_same_thread=False)
         try:
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            database.execute("PRAGMA synchronous = OFF")  # what a power cut loses can be asked for again
+            database.execute("PRAGMA synchronous = OFF")  # what a power failure loses can be requested again
             database.executescript(_SCHEMA)
             (self._size_bytes,) = database.execute("SELECT COALESCE(SUM(size_bytes), 0) FROM replies").fetchone()
         except BaseException:
@@ -235,7 +235,7 @@ class ReplyCache:
 
 
 def _read(reply: str) -> Kept | None:
-    """Read a row; None where it is not what was written."""
+    """Parse a row; None if it is damaged."""
     try:
         fields = json.loads(reply)
         text, cost = fields["text"], Decimal(fields["cost_usd"])

@@ -1,4 +1,4 @@
-"""The charge of an attempt, in the ledger and in the record, whatever the request was for."""
+"""Charging an attempt in the ledger and in the record, for any kind of request."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def charge(
     certain: bool = False,
     error: BaseException | None = None,
 ) -> Decimal:
-    """Enter in the ledger what an attempt came to, record it, and return what it cost.
+    """Charge an attempt in the ledger, record it, and return its cost.
 
     Args:
         budget: The ledger.
-        reservation: What was reserved for the attempt.
-        usage: What it used; None where it came to nothing.
+        reservation: The attempt's reservation.
+        usage: Its usage; None if it used nothing.
         tell: Records the event.
         attempt: The attempt's number, from 1.
-        certain: True if the provider counted the usage, False if it is a bound.
+        certain: True if the provider counted the usage, False if it is an upper bound.
         error: Why the attempt failed, or None.
     """
     outcome: ChargeOutcome = "released"

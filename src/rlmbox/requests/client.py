@@ -1,6 +1,6 @@
-"""The one way in which a run asks a model: the cache first, then the model, then the one that stands in for it.
+"""The client through which a run asks models: first the cache, then the model, then its fallback.
 
-A request can be followed to the socket through four files: this one, `attempt` (its turn, its reservation and its
+A request can be followed to the socket through four files: this one, `attempt` (its slot, its reservation and its
 attempts), `models/providers` (one attempt) and `models/wire` (what is written, sent and read).
 """
 
@@ -42,13 +42,13 @@ FallbackWhen = Callable[[Completion], bool]
 
 @dataclass(frozen=True, slots=True)
 class ModelReply:
-    """A model's reply and how it came.
+    """A model's reply and its origin.
 
     Attributes:
         completion: The reply.
-        cost_usd: What it cost in US dollars, with every attempt that was charged for.
-        model_name: The model that answered, which is another than was asked where it fell back.
-        attempts: Requests that were sent for it; 0 for one from the cache.
+        cost_usd: Its cost in US dollars, including every attempt that was charged.
+        model_name: The model that answered, which may be the fallback.
+        attempts: Number of requests sent for it; 0 for one from the cache.
         from_cache: Whether it came from the cache.
     """
 
@@ -64,11 +64,11 @@ class Calls:
 
     Args:
         budget: The run's ledger.
-        retries: When a request is sent again; by default four attempts.
-        cache: Where replies are kept from run to run; None for nowhere.
-        fallback: The model that is asked where another is not available; None for none.
-        fallback_when: Looks at each reply, and returns True where the fallback model should be asked as well, because
-            this one will not do; None for never.
+        retries: The retry policy; by default four attempts.
+        cache: The cache of replies; None for none.
+        fallback: The model to ask if another is not available; None for none.
+        fallback_when: Called with each reply; if it returns True, the reply is not good enough and the fallback model
+            is asked as well; None for never.
     """
 
     def __init__(
@@ -106,25 +106,25 @@ class Calls:
         Args:
             model: The model to ask.
             messages: The conversation.
-            account: Who asks.
-            max_output_tokens: Longest reply, reasoning included; None for the run's.
-            temperature: The sampling temperature; None leaves it to the model. It is not asked of the fallback model
-                where that takes none.
-            timeout_s: Seconds from the first turn to the reply, waits and further attempts included; waiting for the
-                first turn and for the budget does not count. A fallback model gets as many of its own.
+            account: The account to charge.
+            max_output_tokens: Maximum length of the reply, including reasoning; None for the run's.
+            temperature: The sampling temperature; None for the model's default. The fallback model is not sent it if it
+                does not support one.
+            timeout_s: Seconds from the first slot to the reply, including waits and further attempts; waiting for the
+                first slot and for the budget does not count. A fallback model gets as many again.
             tell: Called with the class of each event on the way to the reply, and its fields.
-            whole: Whether the reply has to be an answer, and whole. One without a text is an error then; one that is
-                cut at the run's longest is continued, up to `MOST_PARTS`, and marked where it is cut even then. One
-                that is cut at `max_output_tokens` is as long as was asked for.
-            reuse: Whether a reply from the cache will do, and this one may be kept there.
-            streams: Whether `tell` is called with each piece of the reply's text as it comes in, as `ReplyDelta`.
+            whole: Whether the reply must be a complete answer. If so, one without text is an error, and one truncated
+                at the run's maximum is continued, up to `MOST_PARTS`, and marked if it is still truncated. One
+                truncated at `max_output_tokens` has the requested length.
+            reuse: Whether a reply may come from the cache, and this one may be stored there.
+            streams: Whether `tell` is called with each piece of the reply's text as it arrives, as `ReplyDelta`.
 
         Raises:
-            BudgetExceeded: Not even a reply of `MIN_OUTPUT_TOKENS` can be paid for.
+            BudgetExceeded: The budget does not allow even a reply of `MIN_OUTPUT_TOKENS`.
             TokenLimitExceeded: The same for tokens.
-            ContextLimitExceeded: The request is longer than the model's window, and `truncate_input` is off.
-            ConfigError: The model takes no temperature.
-            ModelError: The provider failed or refused, or there is no answer in its reply.
+            ContextLimitExceeded: The request exceeds the model's window, and `truncate_input` is off.
+            ConfigError: The model does not support a temperature.
+            ModelError: The provider failed or refused, or its reply contains no answer.
         """
         model = self._at_temperature(model, temperature)
         longest = self._budget.limits.max_output_tokens
@@ -144,7 +144,7 @@ class Calls:
         return reply
 
     def _at_temperature(self, model: Model, temperature: float | None) -> Model:
-        """Return the model at a temperature; always the same object, because what is learned of it is kept by that."""
+        """Return the model at a temperature; the same object each time, since learned state is kept by identity."""
         if temperature is None:
             return model
         if not isinstance(model, Tunable):
@@ -155,7 +155,7 @@ class Calls:
         return self._tuned[key][1]
 
     async def _ask(self, request: Request, temperature: float | None, *, whole: bool, may_go_on: bool) -> ModelReply:
-        """Ask the model, and where it is not available or will not do the one that stands in for it."""
+        """Ask the model and, if it is unavailable or its reply not good enough, the fallback."""
         fallback = self._fallback
         if fallback is None or fallback is request.model:
             return _with_text(await self._parts(request, whole=whole, may_go_on=may_go_on), request, whole=whole)
@@ -177,16 +177,16 @@ class Calls:
         return replace(reply, cost_usd=reply.cost_usd + spent)
 
     def _complaint(self, reply: ModelReply, request: Request, *, whole: bool) -> str:
-        """Return why a reply will not do; an empty text where it will."""
+        """Return why a reply is not good enough; an empty text if it is."""
         if whole and not _is_answer(reply.completion):
             return _why_empty(reply.completion, request.max_output_tokens)
         return "fallback_when asked for another model" if self._wants_another(reply) else ""
 
     def _wants_another(self, reply: ModelReply) -> bool:
-        """Return the verdict of the user's check.
+        """Return the verdict of `fallback_when`.
 
         Raises:
-            ConfigError: The check raised; it is a part of the program and not of the run.
+            ConfigError: The check raised an exception; it is a part of the program and not of the run.
         """
         if self._fallback_when is None:
             return False
@@ -196,7 +196,7 @@ class Calls:
             raise ConfigError(f"fallback_when raised {type(error).__name__}: {error}") from error
 
     async def _parts(self, request: Request, *, whole: bool, may_go_on: bool) -> ModelReply:
-        """Ask for a reply, in several parts where it is too long for one."""
+        """Ask for a reply, continuing it if it is too long for one request."""
         first, spent, attempts = await self._first(request, may_go_on=may_go_on)
         answered = [first]
         while may_go_on and _goes_on(answered) and len(answered) < MOST_PARTS:
@@ -206,7 +206,7 @@ class Calls:
             try:
                 answered.append(await self._attempts.answer(replace(request, messages=messages)))
             except (LimitExceeded, ModelError):
-                break  # what was paid for is given as it is, marked as cut
+                break  # what was paid for is returned as it is, marked as truncated
         last = answered[-1].completion
         text = "".join(part.completion.text for part in answered)
         if may_go_on and last.stop_reason == "length" and text.strip():
@@ -223,10 +223,10 @@ class Calls:
         )
 
     async def _first(self, request: Request, *, may_go_on: bool) -> tuple[Answered, Decimal, int]:
-        """Ask for the first part: as long as replies have been, and at full length where that was too short.
+        """Ask for the first part, with the usual length of replies, and again at full length if that was too short.
 
         Returns:
-            The part, and the cost and the attempts of one that was too short.
+            The part, and the cost and the number of attempts of one that was too short.
         """
         answered = await self._attempts.answer(replace(request, as_usual=may_go_on))
         if answered.short_tokens is None:
@@ -240,10 +240,10 @@ class Calls:
 
 
 def without_warnings(text: str) -> tuple[str, str]:
-    """Return a reply's own text, and what was warned of at its end, on one line.
+    """Return a reply's own text, and the warnings appended to it, on one line.
 
     Args:
-        text: The text of a reply that `Calls.complete` gave.
+        text: The text of a reply from `Calls.complete`.
     """
     found = _WARNINGS.search(text)
     if found is None:
@@ -252,13 +252,13 @@ def without_warnings(text: str) -> tuple[str, str]:
 
 
 def _goes_on(answered: Sequence[Answered]) -> bool:
-    """Return True if a reply was cut and has text to go on from: reasoning alone may have taken all its length."""
+    """Return True if a reply was truncated and has text to continue; reasoning alone may have used up its length."""
     last = answered[-1].completion
     return last.stop_reason == "length" and bool(last.text.strip())
 
 
 def _with_text(reply: ModelReply, request: Request, *, whole: bool) -> ModelReply:
-    """Return a reply that has a text, where one is wanted.
+    """Check that a reply has a text, if one is required.
 
     Raises:
         ModelError: It has none.
@@ -269,12 +269,12 @@ def _with_text(reply: ModelReply, request: Request, *, whole: bool) -> ModelRepl
 
 
 def _is_answer(completion: Completion) -> bool:
-    """Return True if a reply has words of its own: a call of a tool has none."""
+    """Return True if a reply has text of its own; a tool call has none."""
     return bool(completion.text.strip()) and completion.stop_reason != "tool_calls"
 
 
 def _why_empty(completion: Completion, longest_tokens: int) -> str:
-    """Return what a reply without a text was, for an error."""
+    """Describe a reply without text, for an error."""
     if completion.stop_reason == "tool_calls":
         return "the reply is a call of a tool and no text; ask for an answer in words"
     if completion.stop_reason == "length":
@@ -286,7 +286,7 @@ def _why_empty(completion: Completion, longest_tokens: int) -> str:
 
 
 def _may_be_kept(reply: ModelReply, model: Model) -> bool:
-    """Return True if a reply may answer the same question in a later run."""
+    """Return True if a reply may be reused for the same question in a later run."""
     completion = reply.completion
     marked = completion.text.endswith(CUT) or "[SYSTEM WARNING: the server read only" in completion.text[-120:]
     whole = completion.stop_reason == "stop" and bool(completion.text.strip()) and not marked
@@ -294,5 +294,5 @@ def _may_be_kept(reply: ModelReply, model: Model) -> bool:
 
 
 def _unavailable(error: ModelError) -> bool:
-    """Return True if another model may do better: this one was away or its credit is used up; it did not refuse."""
+    """Return True if another model may succeed: this one was unavailable or out of credit, rather than refusing."""
     return error.retryable or error.status in _OUT_OF_CREDIT

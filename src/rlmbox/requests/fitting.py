@@ -1,4 +1,4 @@
-"""Making a request one that its model's window has room for, and cutting it further where that was not enough."""
+"""Fitting a request into its model's window, and shortening it further if the provider rejects it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from rlmbox.requests.state import ModelState
 from rlmbox.requests.window import fit
 from rlmbox.types import Completion
 
-_MOST_CUTS = 3  # times that a request is cut further because the provider still finds it too long
-_NOTICEABLE_TOKENS = 400  # a shorter input may be counted in any way
-_READ_SHARE = 0.3  # of the least that an input will have: a count below it means that the server left something out
+_MOST_CUTS = 3  # how often a request is shortened further because the provider still finds it too long
+_NOTICEABLE_TOKENS = 400  # counts of a shorter input are too imprecise
+_READ_SHARE = 0.3  # of an input's minimum count: a lower count means that the server dropped something
 
 
 def fit_request(request: Request, shared: ModelState, state: RequestState, *, truncate: bool) -> None:
-    """Make a request one that the model's window has room for.
+    """Fit a request into the model's window.
 
-    The reply is shortened first, down to a quarter of the window. The messages are cut where they are too long
-    for sure, or where as many were refused before: a refusal costs nothing, and what is cut for nothing is lost.
+    The reply is shortened first, down to a quarter of the window. The messages are truncated only if they are certainly
+    too long, or as long as ones that were refused before: a refusal costs nothing, needless truncation loses text.
 
     Args:
         request: The request.
         shared: State of its model.
-        state: Takes what is sent.
-        truncate: Whether messages may be cut.
+        state: Receives what is to be sent.
+        truncate: Whether messages may be truncated.
 
     Raises:
-        ContextLimitExceeded: They are too long for sure, and may not be cut.
+        ContextLimitExceeded: They are certainly too long, and may not be truncated.
     """
     window = shared.window_tokens(request.model)
     wanted = min(request.max_output_tokens, shared.output_cap_tokens(request.model) or request.max_output_tokens)
@@ -52,17 +52,17 @@ def fit_request(request: Request, shared: ModelState, state: RequestState, *, tr
 def cut_further(
     request: Request, shared: ModelState, state: RequestState, error: ContextLimitExceeded, *, truncate: bool
 ) -> bool:
-    """Cut a request that the provider found too long: to the window that is known or named, else to half.
+    """Shorten a request that the provider found too long: to the known window, or otherwise to half.
 
     Args:
         request: The request.
         shared: State of its model.
-        state: How far it has come.
+        state: Its progress.
         error: The refusal.
-        truncate: Whether messages may be cut.
+        truncate: Whether messages may be truncated.
 
     Returns:
-        Whether it is shorter now, so that it is worth sending again.
+        Whether it is shorter now, so that sending it again makes sense.
     """
     state.cuts += 1
     if not truncate or state.cuts > _MOST_CUTS:
@@ -72,7 +72,7 @@ def cut_further(
     if narrower:
         shared.learned_window_tokens = named
     elif named is not None and state.cuts > 1 and error.status in (413, 429):
-        return False  # it fits what the account may use in a minute, and is refused all the same
+        return False  # it is within the account's tokens per minute, and still refused
     else:
         shared.refused_tokens = min(shared.refused_tokens or state.likely_tokens, state.likely_tokens)
     before, before_output = state.likely_tokens, state.max_output_tokens
@@ -87,9 +87,9 @@ def cut_further(
 
 
 def unread_tokens(request: Request, state: RequestState, completion: Completion) -> int:
-    """Return how many tokens of the input the server left out, and tell of it.
+    """Return the number of input tokens that the server dropped, and report it.
 
-    Some servers cut what is longer than their window without a word; their count gives them away.
+    Some servers silently truncate what exceeds their window; their token count reveals it.
 
     Args:
         request: The request.
@@ -104,7 +104,7 @@ def unread_tokens(request: Request, state: RequestState, completion: Completion)
 
 
 def was_read(state: RequestState, counted_tokens: int) -> bool:
-    """Return True if a count is one that all of the input can have had.
+    """Return True if a token count is plausible for the whole input.
 
     Args:
         state: What was sent.
@@ -114,7 +114,7 @@ def was_read(state: RequestState, counted_tokens: int) -> bool:
 
 
 def _cut(request: Request, shared: ModelState, state: RequestState, room: int) -> None:
-    """Cut what is sent to `room` tokens, and tell of it."""
+    """Truncate what is sent to `room` tokens, and report it."""
     before = state.likely_tokens
     state.messages = Conversation(fit(state.messages, room, shared.tokens.likely_text))
     state.likely_tokens = shared.tokens.likely(state.messages)

@@ -1,8 +1,8 @@
-"""Choosing the longest reply to ask for, from how long the replies of a run have been.
+"""The output limit of a request, chosen from the lengths of the run's previous replies.
 
-What a request may cost is mostly its reply at its longest, which hardly any reply is. Asking for less makes the worst
-case tight: more requests fit beside each other, and one that breaks off is charged less. Where a reply is cut after
-all, it is asked for again at full length, and the next ones are asked for longer.
+The worst-case cost of a request is mostly that of a reply of maximum length, which is rare. A lower limit tightens the
+worst case: more requests fit in the budget at once, and an aborted one is charged less. A reply that is truncated by it
+is requested again at full length, and later ones get a higher limit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SHORTEST_FIRST_TOKENS = 512
 _SHORTEST_TOKENS = 128
 _STEP_TOKENS = 16
 _FEW = 5
-# Of the longest reply, by how many there were: of 200, the next one is longer than all of them once in 200 times.
+# Of the longest reply, by their number: after 200, the next one is longer than all of them once in 200 times.
 _MARGINS = ((200, 1.1), (50, 1.3), (20, 2.0), (_FEW, 4.0))
 _GROWTH = 4
 
@@ -43,12 +43,12 @@ class ReplyLengths:
         self._seen: dict[Key, _SeenLength] = {}
 
     def cap_tokens(self, key: Key, wanted_tokens: int, affordable_tokens: float) -> int:
-        """Return the longest reply to ask for.
+        """Return the output limit of a request.
 
         Args:
             key: The model and the depth.
-            wanted_tokens: The longest that is wanted at all.
-            affordable_tokens: The longest that costs no more than `FIRST_SHARE` of what is left.
+            wanted_tokens: The maximum length wanted.
+            affordable_tokens: The length that costs `FIRST_SHARE` of what is left.
         """
         seen = self._seen.get(key)
         if seen is None or seen.replies < _FEW:
@@ -69,7 +69,7 @@ class ReplyLengths:
         seen.replies += 1
         seen.longest_tokens = max(seen.longest_tokens, output_tokens)
         if output_tokens > seen.cut_tokens:
-            # The reply that was cut is known at its full length now, so there is nothing to guess any more.
+            # The truncated reply is known at its full length now, so no estimate is needed any more.
             seen.cut_tokens, seen.floor_tokens = 0, _SHORTEST_TOKENS
 
     def note_cut(self, key: Key, cap_tokens: int) -> None:
@@ -77,7 +77,7 @@ class ReplyLengths:
 
         Args:
             key: The model and the depth.
-            cap_tokens: What was asked for.
+            cap_tokens: The requested limit.
         """
         seen = self._seen.setdefault(key, _SeenLength())
         seen.cut_tokens = max(seen.cut_tokens, cap_tokens)

@@ -1,6 +1,6 @@
-"""The queue in which requests to one model wait for their turn: at its pace, and at most so many of each run at once.
+"""The queue in which requests to one model wait for a slot: limited by the model's rate and each run's concurrency.
 
-No library does this: the limits hold over several event loops, and the runs of a process take turns.
+No library does this: the limits hold across event loops, and the runs of a process take turns.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rlmbox.models.allowance import Allowance, Allowances
 from rlmbox.models.pace import Pace
 
 _BURST_SHARE = 0.1
-_LONGEST_HELD_S = 60.0  # what is not there for longer is a limit of the day, which a refusal tells better
+_LONGEST_HELD_S = 60.0  # a longer wait is due to a daily limit, which a refusal explains better
 
 
 class _Bucket:
-    """A token bucket: a tenth of a minute's amount at once, the rest evenly, so that no 60 seconds hold more."""
+    """A token bucket: a tenth of a minute's amount at once, the rest evenly, so that no 60 seconds exceed the rate."""
 
     def __init__(self, per_minute: int, now_s: float) -> None:
         self._burst = max(1.0, per_minute * _BURST_SHARE)
@@ -32,7 +32,7 @@ class _Bucket:
     def wait_s(self, amount: float, now_s: float) -> float:
         self._level = min(self._burst, self._level + (now_s - self._at_s) * self._per_second)
         self._at_s = now_s
-        # What is larger than the whole bucket goes when that is full, and puts it into debt.
+        # A request larger than the whole bucket waits until that is full, and puts it into debt.
         return max(0.0, (min(amount, self._burst) - self._level) / self._per_second)
 
     def take(self, amount: float) -> None:
@@ -40,10 +40,10 @@ class _Bucket:
 
 
 class Ticket(NamedTuple):
-    """The place of a request among all to a model that had their turn.
+    """The place of a request in the sequence of all admitted requests to a model.
 
     Attributes:
-        number: Requests that had their turn until then, itself included.
+        number: Number of requests admitted so far, including this one.
         tokens: Tokens that these were expected to use.
     """
 
@@ -53,14 +53,14 @@ class Ticket(NamedTuple):
 
 @dataclass(slots=True)
 class _Left:
-    """The rest of one limit of the account, by the provider's word."""
+    """The remainder of one rate limit of the account, as reported by the provider."""
 
     allowance: Allowance
     at_s: float
     used: float
 
     def wait_s(self, wanted: float, now_s: float) -> float:
-        """Return the seconds until that is there; 0 where it cannot be told, or a refusal tells it better."""
+        """Return the seconds until `wanted` is available; 0 if unknown, or if a refusal would explain it better."""
         since_s = now_s - self.at_s
         needed_s = self.allowance.wait_s(self.used + wanted)
         if needed_s is None or (self.allowance.reset_s or 0.0) <= since_s:
@@ -79,7 +79,7 @@ class _Waiter:
     gone: bool = False
 
     def wake(self) -> bool:
-        """Let it go on; False where its event loop is no more."""
+        """Wake the waiter; return False if its event loop is closed."""
         if self.loop is _running_loop():
             _finish(self.woken)
         else:
@@ -113,12 +113,12 @@ class _Queue:
 class RateLimiter:
     """The rate limiter of one model; may be used from several event loops at once.
 
-    Each run has at most so many requests under way as it allows itself. Where the model's pace allows fewer to all runs
-    together, they take turns, so that one with a thousand requests does not hold up one with a single request.
+    Each run limits its own requests in flight. If the model's rate allows fewer for all runs together, they take turns,
+    so that a run with a thousand requests does not block one with a single request.
 
     Args:
-        pace: What the model may be asked.
-        clock: Gives seconds.
+        pace: The model's rate limits.
+        clock: Returns seconds.
     """
 
     def __init__(self, pace: Pace, clock: Callable[[], float] = time.monotonic) -> None:
@@ -126,7 +126,7 @@ class RateLimiter:
         self._clock = clock
         self._lock = threading.Lock()
         self._queues: dict[Hashable, _Queue] = {}
-        self._turns: deque[Hashable] = deque()  # runs that wait, the next one first
+        self._turns: deque[Hashable] = deque()  # waiting runs, the next one first
         self._active = 0
         self._paused_until_s = 0.0
         self._granted, self._granted_tokens, self._heeded = 0, 0, 0
@@ -139,20 +139,20 @@ class RateLimiter:
 
     @property
     def active(self) -> int:
-        """Requests under way."""
+        """Number of requests in flight."""
         return self._active
 
     @asynccontextmanager
     async def slot(
         self, run: Hashable, *, at_most: int, tokens: int = 0, first: bool = False
     ) -> AsyncGenerator[Ticket, None]:
-        """Wait for a turn, yield the request's place, and give the slot back at the end.
+        """Wait for a slot, yield the request's ticket, and release the slot at the end.
 
         Args:
-            run: Who asks; runs take turns.
-            at_most: Requests of this run under way at once.
-            tokens: Tokens that the request will likely send and receive.
-            first: Whether it goes before the other requests of its run.
+            run: The run; runs take turns.
+            at_most: Maximum number of this run's requests in flight.
+            tokens: Tokens that the request will probably send and receive.
+            first: Whether it precedes the other requests of its run.
         """
         ticket = await self._enter(run, at_most, tokens, first=first)
         try:
@@ -161,7 +161,7 @@ class RateLimiter:
             self._leave(run)
 
     def pause(self, wait_s: float) -> None:
-        """Let no request begin for a while, because the provider asked for that.
+        """Admit no request for a while, as requested by the provider.
 
         Args:
             wait_s: Seconds from now.
@@ -170,23 +170,23 @@ class RateLimiter:
             self._paused_until_s = max(self._paused_until_s, self._clock() + wait_s)
 
     def correct(self, expected_tokens: int, used_tokens: int) -> None:
-        """Replace what a request was expected to use by what it did use."""
+        """Replace a request's expected usage by its actual usage."""
         if self._tokens is not None:
             with self._lock:
                 self._tokens.take(used_tokens - expected_tokens)
 
     def heed(self, ticket: Ticket, allowances: Allowances) -> None:
-        """Let no more requests begin than the provider says that the account may make.
+        """Adjust to the remaining rate limits reported by the provider.
 
-        Requests that had their turn after the one that was answered count as not yet counted.
+        Requests admitted after the answered one are assumed not to be included yet.
 
         Args:
-            ticket: The answered request's.
-            allowances: The rest of the account's limits, as it came with the reply.
+            ticket: The ticket of the answered request.
+            allowances: The remaining limits, as reported with the reply.
         """
         with self._lock:
             if ticket.number <= self._heeded:
-                return  # a later request has been answered before, which tells more
+                return  # a later request was answered before, with newer information
             self._heeded, now_s = ticket.number, self._clock()
             self._left_requests = self._left_tokens = None
             if allowances.requests is not None:
@@ -216,7 +216,7 @@ class RateLimiter:
                     self._free(run)
                 self._grant()
             raise
-        assert waiter.ticket is not None  # noqa: S101 - it was given with the turn
+        assert waiter.ticket is not None  # noqa: S101 - set on admission
         return waiter.ticket
 
     def _leave(self, run: Hashable) -> None:
@@ -232,7 +232,7 @@ class RateLimiter:
             del self._queues[run]
 
     def _grant(self) -> None:
-        """Admit the requests that may go now; called under the lock."""
+        """Admit the requests that may be sent now; called with the lock held."""
         most = self._pace.max_concurrency
         while self._turns and (most is None or self._active < most):
             queue = self._next()
@@ -246,7 +246,7 @@ class RateLimiter:
             self._turns.rotate(-1)
             if not queue.waiters:
                 self._turns.pop()
-            # Another thread may go on with it as soon as it is woken.
+            # Once woken, another thread may use it immediately.
             waiter.ticket = Ticket(self._granted + 1, self._granted_tokens + waiter.tokens)
             if waiter.wake():
                 self._active += 1
@@ -254,7 +254,7 @@ class RateLimiter:
                 self._charge(waiter.tokens)
 
     def _next(self) -> _Queue | None:
-        """Return the next run's queue that may go, its first waiter still there; None where all have their fill."""
+        """Return the next run's queue that may proceed, without abandoned waiters; None if there is none."""
         for _ in range(len(self._turns)):
             run = self._turns[0]
             queue = self._queues[run]
@@ -296,7 +296,7 @@ class RateLimiter:
             self._tokens.take(tokens)
 
     def _come_back(self, wait_s: float) -> None:
-        # Each loop that has somebody waiting looks again by itself, since any of them may end before the others.
+        # Each loop with waiters sets its own timer, since any of them may end before the others.
         loops = {self._queues[run].waiters[0].loop for run in self._turns} - self._ticking
         for loop in loops:
             with suppress(RuntimeError):

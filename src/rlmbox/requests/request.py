@@ -1,4 +1,4 @@
-"""One request: what is asked, how far it has come, and what it came to."""
+"""One request: its parameters, its progress, and its outcome."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Tell = Callable[..., None]
 
 
 def tell_nobody(_event: object, **_fields: object) -> None:
-    """Take an event and do nothing with it."""
+    """Ignore an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Request:
     Attributes:
         model: The model to ask.
         messages: The conversation.
-        account: Who asks.
-        max_output_tokens: Longest reply wanted.
-        timeout_s: Seconds from the first turn to the reply, waits and further attempts included; None for no limit.
+        account: The account to charge.
+        max_output_tokens: Maximum length of the reply.
+        timeout_s: Seconds from the first slot to the reply, including waits and further attempts; None for no limit.
         tell: Called with the class of each event on the way to the reply, and its fields.
-        patient: Whether to wait for a provider that is left alone, rather than fail at once.
-        as_usual: Whether to ask for a reply as long as the run's replies have been, rather than for the longest.
-        streams: Whether somebody reads the reply's text as it comes in.
+        patient: Whether to wait while the provider's circuit is open, rather than fail at once.
+        as_usual: Whether to request the usual length of the run's replies, rather than the maximum.
+        streams: Whether the reply's text is read as it arrives.
     """
 
     model: Model
@@ -56,14 +56,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A reply and what it took.
+    """A reply and its cost.
 
     Attributes:
         completion: The reply.
-        cost_usd: Its cost in US dollars, with every attempt that was charged for.
-        attempts: Requests that were sent.
-        unread_tokens: Tokens of the input that the server left out without a word, by its own count; 0 for none.
-        short_tokens: Where the reply was cut because it was asked for as long as replies have been: that length.
+        cost_usd: Its cost in US dollars, including every attempt that was charged.
+        attempts: Number of requests sent.
+        unread_tokens: Number of input tokens that the server silently dropped, by its own count; 0 for none.
+        short_tokens: The requested length, if the reply was truncated because that was the usual one; otherwise None.
     """
 
     completion: Completion
@@ -75,21 +75,21 @@ class Answered:
 
 @dataclass(slots=True)
 class RequestState:
-    """The state of a request under way.
+    """The state of a request in flight.
 
     Attributes:
-        scope: Ends the whole request when its time is over.
-        messages: What is sent, cut to the window.
-        max_output_tokens: Longest reply asked for.
+        scope: Cancels the whole request at its deadline.
+        messages: The messages sent, truncated to the window.
+        max_output_tokens: The output limit sent.
         likely_tokens: Tokens of the messages, estimated on the high side.
-        ends_s: When its time is over, on the monotonic clock; set with the first turn.
-        attempts: Requests that were sent.
-        timeouts: Those of them that were taken for hung.
-        cuts: Times that the provider found it too long.
-        waited_s: Seconds spent waiting for a provider that is left alone.
-        charged_usd: What its attempts are charged.
-        allowances: The rest of the account's limits, as the last reply told it.
-        gave_up: Why it is not sent again, to be appended to the error.
+        ends_s: Its deadline, on the monotonic clock; set with the first slot.
+        attempts: Number of requests sent.
+        timeouts: Number of them that were considered hung.
+        cuts: How often the provider found it too long.
+        waited_s: Seconds spent waiting for an open circuit.
+        charged_usd: The charges of its attempts.
+        allowances: The account's remaining rate limits, as reported with the last reply.
+        gave_up: Why it is not sent again, appended to the error.
     """
 
     scope: anyio.CancelScope
@@ -107,19 +107,19 @@ class RequestState:
 
     @property
     def left_s(self) -> float:
-        """Seconds until its time is over; infinity where there is no limit."""
+        """Seconds until its deadline; infinity if there is none."""
         return self.ends_s - time.monotonic()
 
     def begin(self, timeout_s: float | None) -> None:
-        """Start the clock, with the first turn."""
+        """Start the clock, with the first slot."""
         if timeout_s is not None and self.ends_s == math.inf:
             self.ends_s = time.monotonic() + timeout_s
-            # A model that is given a timeout keeps it by itself; this is for one that does not.
+            # A model that is given a timeout enforces it; this is for one that does not.
             self.scope.deadline = anyio.current_time() + timeout_s * 1.05 + _GRACE_S
 
 
 class CircuitOpen(Exception):
-    """The provider is left alone for so many seconds more."""
+    """The provider's circuit is open for so many more seconds."""
 
     def __init__(self, wait_s: float) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""When a request that failed is sent again, and what keeps that from making an outage worse.
+"""When a failed request is sent again, and how that is kept from making an outage worse.
 
-A model makes one attempt and says what went wrong; whoever asks it decides here. Three things bound the retries: each
-request has few attempts, a provider as a whole gets few extra requests (a retry budget), and a provider that fails
-again and again is left alone for a while (a circuit breaker).
+A model makes one attempt and reports the error; the decision is made here. Three things limit retries: each request has
+few attempts, a provider as a whole gets few extra requests (a retry budget), and a provider that fails repeatedly gets
+no requests for a while (a circuit breaker).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from rlmbox.budget.limits import check_count, check_positive, is_number
 from rlmbox.errors import ConfigError
 
-_MOST_SAVED = 100.0  # retries that a long time without any can save up
+_MOST_SAVED = 100.0  # retries that can accumulate while none are needed
 _LONGEST_OPEN_S = 60.0
 _PROBE_POLL_S = 0.25
 
@@ -26,25 +26,25 @@ _PROBE_POLL_S = 0.25
 class RetryPolicy:
     """When a request is sent again.
 
-    Tried again is what may succeed later: a refusal with status 429, 5xx, 408 or 409, a connection that could not be
-    made or broke, a reply that cannot be read, and an attempt that hangs. What may have been billed stays charged. The
-    wait is what the provider asks for, else exponential with full jitter (Brooker, "Exponential Backoff And Jitter",
+    Failures that may be temporary are retried: a refusal with status 429, 5xx, 408 or 409, a failed or broken
+    connection, an unreadable reply, and an attempt that hangs. What may have been billed stays charged. The wait is the
+    one that the provider requests, otherwise exponential with full jitter (Brooker, "Exponential Backoff And Jitter",
     AWS 2015).
 
-    The turns of a run with `max_seconds` outlast an outage of their provider: what is refused or finds nobody there,
-    and so costs nothing, is tried again until the time is over.
+    The turns of a run with `max_seconds` outlast an outage of their provider: a request that is refused or cannot
+    connect, and so costs nothing, is retried until the time is over.
 
     Attributes:
-        attempts: Most times that a request is sent, from 1.
-        base_delay_s: Longest wait before the second attempt, in seconds; doubled before each further one.
-        max_delay_s: Longest of these waits, in seconds.
-        max_retry_after_s: Longest wait that a provider can ask for, in seconds.
-        extra_share: Retries that each request to a provider makes room for: 0.5 allows 50 % more requests.
-        spare: Retries that a provider gets besides, so that a lone request may be tried again.
-        failures_to_open: Failures in a row after which a provider is left alone; 0 for never.
-        open_s: Seconds for which it is, doubled up to 60 while it goes on failing.
-        attempt_timeout_s: Seconds without a byte after which one attempt is taken for hung; None takes 120 at first,
-            later five times the slowest of the model's last replies, and at least 20.
+        attempts: Maximum number of times that a request is sent, from 1.
+        base_delay_s: Maximum wait before the second attempt, in seconds; doubled before each further one.
+        max_delay_s: Maximum of these waits, in seconds.
+        max_retry_after_s: Longest wait that a provider can request, in seconds.
+        extra_share: Retries that each request to a provider adds to its retry budget: 0.5 allows 50 % more requests.
+        spare: Additional retries of a provider, so that a single request can be retried.
+        failures_to_open: Consecutive failures after which a provider's circuit opens; 0 for never.
+        open_s: Seconds for which it stays open, doubled up to 60 while the provider keeps failing.
+        attempt_timeout_s: Seconds without a byte after which an attempt is considered hung; None for 120 at first,
+            later five times the slowest of the model's recent replies, and at least 20.
 
     Raises:
         ConfigError: There is no attempt, or a number is negative.
@@ -75,17 +75,17 @@ class RetryPolicy:
 
         Args:
             attempt: Its number, from 1.
-            asked_s: Seconds that the provider asks for; None where it does not.
+            asked_s: Seconds that the provider requests; None if it does not.
             draw: Returns a number from 0 to 1.
         """
         if asked_s is not None and math.isfinite(asked_s):
-            # A tenth more, so that those who were told the same do not come back in the same instant.
+            # Up to a tenth more, so that clients given the same delay do not return at the same moment.
             return min(max(asked_s, 0.0), self.max_retry_after_s) * (1 + draw() / 10)
         return draw() * min(self.max_delay_s, self.base_delay_s * 2.0 ** (attempt - 1))
 
 
 class RetryBudget:
-    """A retry budget: the extra requests that a provider gets, a token bucket that each request fills a little.
+    """A retry budget: a token bucket for a provider's extra requests, which each request fills a little.
 
     Args:
         clock: Returns seconds.
@@ -99,17 +99,17 @@ class RetryBudget:
         self._spared_at_s = clock()
 
     def note_request(self, policy: RetryPolicy) -> None:
-        """Count a request, the first for an answer or a further one."""
+        """Count a request, whether first attempt or retry."""
         with self._lock:
             self._saved = min(self._saved + policy.extra_share, _MOST_SAVED)
 
     def take(self, policy: RetryPolicy) -> bool:
-        """Take one retry; False where there is none left."""
+        """Take one retry; return False if none is left."""
         with self._lock:
             if self._saved >= 1:
                 self._saved -= 1
                 return True
-            # The spare ones come back, one a second, or a lone request after an outage could never be tried again.
+            # The spare ones are restored, one a second, or a single request after an outage could never be retried.
             now_s = self._clock()
             self._spared = max(0.0, self._spared - (now_s - self._spared_at_s))
             self._spared_at_s = now_s
@@ -120,7 +120,7 @@ class RetryBudget:
 
 
 class CircuitBreaker:
-    """Leaves a provider alone that fails again and again, and tries it with one request after a while.
+    """Stops requests to a provider that fails repeatedly, and probes it with one request after a while.
 
     The pattern is Nygard's ("Release It!", 2007): closed, open, and half-open while one request probes.
 
@@ -138,11 +138,11 @@ class CircuitBreaker:
 
     @property
     def failures(self) -> int:
-        """Failures in a row."""
+        """Number of consecutive failures."""
         return self._failures
 
     def wait_s(self) -> float:
-        """Return the seconds until a request may be sent; after 0 the caller sends one, and must tell how it ended."""
+        """Return the seconds until a request may be sent; after 0 the caller sends one, and must report its outcome."""
         with self._lock:
             if self._until_s is None:
                 return 0.0
@@ -166,7 +166,7 @@ class CircuitBreaker:
             self._failures += 1
             probed, self._probing = self._probing, False
             enough = 0 < policy.failures_to_open <= self._failures
-            # Requests that were under way when it opened fail too, which is no news.
+            # Requests in flight when it opened fail too, which is no new information.
             if probed or (enough and self._until_s is None):
                 self._until_s = self._clock() + min(policy.open_s * 2.0**self._openings, _LONGEST_OPEN_S)
                 self._openings += 1

@@ -1,4 +1,4 @@
-"""State that all runs of a process share about a model and its provider: retries, circuit breaker, pace, learning."""
+"""State shared by all runs of a process about a model and its provider: retries, circuit, rate, learned sizes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class ProviderState:
     """State of one address.
 
     Attributes:
-        retry_budget: Its extra requests.
-        circuit_breaker: Whether it is left alone.
-        has_answered: Whether it has given a reply in this process.
+        retry_budget: Its retry budget.
+        circuit_breaker: Its circuit breaker.
+        has_answered: Whether it has replied in this process.
     """
 
     def __init__(self) -> None:
@@ -44,19 +44,19 @@ class ModelState:
     Args:
         model: The model.
         provider: State of the address.
-        pace: What the model may be asked.
+        pace: The model's rate limits.
 
     Attributes:
         provider: State of the address.
-        keeps_time: Whether the model takes its timeout for the wait for the next bytes, and keeps it by itself.
-        rate_limiter: Where its requests wait for their turn.
-        tokens: How long its tokens are.
-        learned_window_tokens: The window that the provider named in a refusal, or None.
-        refused_tokens: The likely length of the shortest request that it found too long, or None.
+        keeps_time: Whether the model enforces the timeout itself, as the wait for the next bytes.
+        rate_limiter: The queue in which its requests wait for a slot.
+        tokens: Estimates of its token lengths.
+        learned_window_tokens: The window that the provider stated in a refusal, or None.
+        refused_tokens: The estimated length of the shortest request that it found too long, or None.
     """
 
     def __init__(self, model: Model, provider: ProviderState, pace: Pace = UNPACED) -> None:
-        # Looked at once, since a check against a protocol takes longer than the rest of a request's bookkeeping.
+        # Checked once, since a check against a protocol takes longer than the rest of a request's bookkeeping.
         self._is_bounded = isinstance(model, Bounded)
         self.keeps_time = isinstance(model, Reporting) and model.reports_exchange
         self.provider = provider
@@ -67,17 +67,17 @@ class ModelState:
         self._durations_s: deque[float] = deque(maxlen=_REMEMBERED_REPLIES)
 
     def window_tokens(self, model: Model) -> int:
-        """Return the window to write requests for: the model's own, or the narrower one that a refusal named."""
+        """Return the window that requests have to fit: the model's own, or the narrower one stated in a refusal."""
         learned = self.learned_window_tokens
         return model.window_tokens if learned is None else min(learned, model.window_tokens)
 
     def bound_tokens(self, model: Model) -> int | None:
-        """Return the tokens that no request can have more of, with its reply; None where the window is assumed."""
+        """Return a strict limit on the tokens of a request with its reply; None if the window is only assumed."""
         known = not self._is_bounded or cast("Bounded", model).window_is_known
         return self.window_tokens(model) if known or self.learned_window_tokens is not None else None
 
     def output_cap_tokens(self, model: Model) -> int | None:
-        """Return the longest reply that the provider accepts to be asked for; None where that is not known."""
+        """Return the highest output limit that the provider accepts; None if unknown."""
         return cast("Bounded", model).output_cap_tokens if self._is_bounded else None
 
     def note_duration(self, duration_s: float) -> None:
@@ -85,12 +85,12 @@ class ModelState:
         self._durations_s.append(duration_s)
 
     def attempt_timeout_s(self, policy: RetryPolicy, timeouts: int = 0) -> float:
-        """Return the seconds after which an attempt is taken for hung.
+        """Return the seconds after which an attempt is considered hung.
 
         Args:
-            policy: What the run has set.
-            timeouts: Attempts at the same request that were given up, each of which doubles the time: a provider that
-                is slow and not hung is not paid again and again for a reply that nobody waits for.
+            policy: The run's retry policy.
+            timeouts: Number of aborted attempts of the same request, each of which doubles the time, so that a provider
+                that is merely slow is not paid again and again for replies that nobody waits for.
         """
         if policy.attempt_timeout_s is not None:
             return policy.attempt_timeout_s
@@ -107,7 +107,7 @@ _alone: WeakKeyDictionary[Model, ModelState] = WeakKeyDictionary()
 
 
 def model_state_of(model: Model) -> ModelState:
-    """Return what is shared about a model: by address and name where it has an address, else by the object itself.
+    """Return the shared state of a model, by address and name if it has an address, otherwise by identity.
 
     Args:
         model: The model.
@@ -124,7 +124,7 @@ def model_state_of(model: Model) -> ModelState:
             if model not in _alone:
                 _alone[model] = ModelState(model, ProviderState())
             return _alone[model]
-        except TypeError:  # it cannot be hashed or referred to, so it shares nothing
+        except TypeError:  # not hashable or not weakly referenceable, so it shares nothing
             return ModelState(model, ProviderState())
 
 
@@ -136,5 +136,5 @@ def _hosted_of(model: Model) -> Hosted | None:
 
 @lru_cache(maxsize=256)
 def _has_place(kind: type) -> bool:
-    """Return whether objects of a class are `Hosted`; a check of each against the protocol takes longer."""
+    """Return whether objects of a class are `Hosted`; checking each against the protocol takes longer."""
     return all(hasattr(kind, name) for name in ("endpoint", "pace", "settings"))

@@ -1,4 +1,4 @@
-"""Making a conversation fit a model's window, head first."""
+"""Fitting a conversation into a model's window, keeping the head."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _SMALLEST_TOKENS = 16
 
 
 def fit(messages: Sequence[Message], room_tokens: int, count: Callable[[str], int]) -> tuple[Message, ...]:
-    """Cut a conversation so that it has at most `room_tokens`, by `count`.
+    """Truncate a conversation to at most `room_tokens`, as measured by `count`.
 
-    A single prompt keeps its head. Of a longer conversation the system message and the first message after it stay,
-    and as many of the newest as there is room for; where messages are left out, or the end of one, stands `WARNING`.
+    A single prompt keeps its head. Of a longer conversation the system message, the first message after it, and as many
+    of the newest as fit are kept; `WARNING` marks where messages, or the end of one, were removed.
 
     Args:
         messages: The conversation.
-        room_tokens: Most tokens.
+        room_tokens: Maximum number of tokens.
         count: Returns the tokens of a text.
     """
     sizes = [count(message.content) + TOKENS_PER_MESSAGE for message in messages]
