@@ -34,6 +34,8 @@ _SEVEN_BIT = (
     (re.compile(rb"\x1b\$\)C"), "iso2022_kr"),
     (re.compile(rb"~\{[!-w][!-~](?:[!-w][!-~])*~\}"), "hz"),
 )
+_CONTROLS = bytes(code for code in range(1, 0x20) if code not in (9, 10, 13))
+_MARKING = b"\0" + _CONTROLS  # NULs of UTF-16, escapes of ISO-2022, and what is every second byte of Cyrillic UTF-16
 _MIN_WIDE_CHARS = 8
 _FEW_BLOCKS = 4
 
@@ -71,10 +73,17 @@ def presumed(head: bytes) -> Presumed:
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return Presumed(encoding, len(mark))
+    if _is_plain_ascii(head):
+        return Presumed("utf-8")
     if known := _utf16_by_nul(head) or _seven_bit(head):
         return Presumed(known)
     guessed = _wide_utf16(head) or _narrow_utf16(head)
     return Presumed(guessed, is_guess=True) if guessed else Presumed("utf-8")
+
+
+def _is_plain_ascii(head: bytes) -> bool:
+    """Return whether a text is ASCII without anything that another encoding is recognised by; most files are."""
+    return head.isascii() and b"~{" not in head and len(head.translate(None, _MARKING)) == len(head)
 
 
 def known_encoding(name: str) -> str:
@@ -120,7 +129,7 @@ def _wide_utf16(head: bytes) -> str | None:
 def _narrow_utf16(head: bytes) -> str | None:
     """Return the byte order of UTF-16 text in an alphabet, such as Cyrillic, where every second byte is a control."""
     units = len(head) // 2
-    controls = sum(head.count(bytes([code])) for code in range(1, 0x20) if code not in (9, 10, 13))
+    controls = len(head) - len(head.translate(None, _CONTROLS))
     if units < _MIN_WIDE_CHARS or controls < 0.2 * len(head):
         return None
     for encoding in ("utf-16-le", "utf-16-be"):
@@ -172,6 +181,8 @@ def decoded(data: bytes, encoding: str | None = None) -> Decoded:
     """
     found = presumed(data[:HEAD_BYTES]) if encoding is None else Presumed(encoding, mark_bytes(data, encoding))
     source = InMemory(data[found.mark_bytes :])
+    if found.encoding == "utf-8" and source.data.isascii():
+        return Decoded(Utf8(source.data, source.size_bytes), "utf-8")
     if found.encoding == "utf-8" and encoding is None:
         try:
             return Decoded(joined(transcoded(source, "utf-8", strict=True)), "utf-8")

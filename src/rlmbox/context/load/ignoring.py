@@ -221,6 +221,8 @@ class Rules:
 
     def last(self, path: str) -> tuple[int, bool] | None:
         """Return the place of the last pattern that matches a path, and its verdict."""
+        if not self._specs:
+            return None
         text = path.encode("utf-8", "replace").decode()
         for first, spec in self._specs:
             found = spec.check_file(text)

@@ -140,6 +140,7 @@ _KNOWN = (
     (b"\x80\x04\x95", "a Python pickle; export what is in it as JSON"),
     (b"\x80\x05\x95", "a Python pickle; export what is in it as JSON"),
 )
+_MAGIC_STARTS, _KNOWN_STARTS = tuple(magic for magic, _ in _MAGIC), tuple(magic for magic, _ in _KNOWN)
 _OLE_SUFFIXES = {
     ".doc": "an old Word document; save it as .docx",
     ".ppt": "an old PowerPoint presentation; save it as .pptx",
@@ -179,7 +180,7 @@ def kind_of(head: bytes, name: str) -> FileKind:
         head: Its first bytes, up to `HEAD_BYTES`.
         name: Its name, of which the extension counts.
     """
-    suffix = PurePath(name).suffix.lower()
+    suffix = _suffix_of(name)
     by_name = SUFFIXES.get(suffix)
     if found := _by_content(head, suffix):
         same = found.name == "zip" and by_name is not None and by_name not in COMPRESSED
@@ -196,15 +197,16 @@ def _by_content(head: bytes, suffix: str) -> FileKind | None:
         return _ole(suffix)
     if b"%PDF-" in head[:1024] and (suffix == ".pdf" or head.lstrip().startswith(b"%PDF-")):
         return FileKind("pdf")
-    for magic, kind in _MAGIC:
-        if head.startswith(magic):
-            return FileKind(kind)
+    if head.startswith(_MAGIC_STARTS):
+        return FileKind(next(kind for magic, kind in _MAGIC if head.startswith(magic)))
     if head[257:262] == b"ustar":
         return FileKind("tar")
     if head[4:8] == b"ftyp":
         return FileKind(BINARY, _FILM)
     if head.startswith(b"RIFF") and head[8:12] in (b"WAVE", b"AVI ", b"WEBP"):
         return FileKind(BINARY, {b"WAVE": _SOUND, b"AVI ": _FILM}.get(head[8:12], _PICTURE))
+    if not head.startswith(_KNOWN_STARTS):
+        return None
     has_nul = b"\0" in head
     for magic, label in _KNOWN:
         if head.startswith(magic) and (has_nul or not magic.isascii()):
@@ -233,9 +235,9 @@ def _plain(head: bytes) -> FileKind:
 
 def _is_dense(head: bytes) -> bool:
     """Return whether bytes contain more control characters than a text would."""
-    if len(head) < _FEW_BYTES or _presumed(head) != "utf-8":
+    if len(head) < _FEW_BYTES or len(head) - len(head.translate(None, _CONTROLS)) <= _MOST_CONTROLS * len(head):
         return False
-    return len(head) - len(head.translate(None, _CONTROLS)) > _MOST_CONTROLS * len(head)
+    return _presumed(head) == "utf-8"
 
 
 def has_nul(head: bytes) -> bool:
@@ -243,9 +245,15 @@ def has_nul(head: bytes) -> bool:
     return b"\0" in head and _presumed(head) == "utf-8"
 
 
+def _suffix_of(name: str) -> str:
+    """Return the extension of a name in lower case, as a `PurePath` has it, which takes longer than the file's read."""
+    own = name.rpartition("/")[2]
+    return own[dot:].lower() if 0 < (dot := own.rfind(".")) < len(own) - 1 else ""
+
+
 def is_called_binary(name: str) -> bool:
     """Return whether a file's extension is that of files which are not text and cannot be converted."""
-    return PurePath(name).suffix.lower() in _BINARY_SUFFIXES
+    return _suffix_of(name) in _BINARY_SUFFIXES
 
 
 def without_compression(name: str) -> str:

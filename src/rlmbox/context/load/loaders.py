@@ -403,7 +403,8 @@ def _one(
         purse: The time left for converting documents; None if the user named the file.
     """
     file, named = InFile(path), purse is None
-    kind = kinds.kind_of(file.read(0, min(kinds.HEAD_BYTES, file.size_bytes)), path.name)
+    head = file.read(0, min(kinds.HEAD_BYTES, file.size_bytes))
+    kind = kinds.kind_of(head, path.name)
     is_source = kind.name == "html" and not convertible(path, named=named)
     # Naming the encoding of a file means that it is text.
     if is_source or (kind == kinds.FileKind(kinds.BINARY) and named and options.encoding):
@@ -422,17 +423,17 @@ def _one(
         )
     if kind.is_converted:
         return _converted(file, name, kind.name, options, purse)
-    return _text(file, name, options, named=named, empty=empty)
+    return _text(file, head, name, options, named=named, empty=empty)
 
 
-def _text(file: InFile, name: str, options: Options, *, named: bool, empty: bool = False) -> Single | str:
-    """Open a text file."""
-    if not named and kinds.has_nul(file.read(0, min(kinds.HEAD_BYTES, file.size_bytes))):
+def _text(file: InFile, head: bytes, name: str, options: Options, *, named: bool, empty: bool) -> Single | str:
+    """Open a text file, whose first bytes are known."""
+    if not named and kinds.has_nul(head):
         return "binary"
     if not named and file.size_bytes > MAX_DOCUMENT_BYTES:
         return "too large"
     if file.size_bytes <= opening.SMALL_BYTES:
-        text = opening.read_small(file, encoding=options.encoding, may_be_empty=empty or not named)
+        text = opening.read_small(file, head, encoding=options.encoding, may_be_empty=empty or not named)
         return Single(name, text)
     return Single(name, Opening(file, encoding=options.encoding))
 

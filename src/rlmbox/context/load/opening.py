@@ -241,18 +241,24 @@ def standard_input() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def read_small(file: InFile, *, encoding: str | None = None, may_be_empty: bool = False) -> OpenedText:
+def read_small(
+    file: InFile, head: bytes = b"", *, encoding: str | None = None, may_be_empty: bool = False
+) -> OpenedText:
     """Read a whole file into memory.
 
     Args:
         file: The file.
+        head: Its first bytes, if they were read before; a file that has no more is not read again.
         encoding: Its encoding; None to detect it.
         may_be_empty: Whether it may have no text.
 
     Raises:
         ContextError: It changed while being read, or has no text.
     """
-    data = file.read(0, file.size_bytes) if file.size_bytes else file.read_to_end(_MAX_UNSIZED_BYTES)
+    if not file.size_bytes:
+        data = file.read_to_end(_MAX_UNSIZED_BYTES)
+    else:
+        data = head if len(head) == file.size_bytes else file.read(0, file.size_bytes)
     return text_of(data, file.label, encoding=encoding, may_be_empty=may_be_empty)
 
 

@@ -15,7 +15,7 @@ from rlmbox.errors import ContextError
 
 MAX_DEPTH = 200
 
-_MAX_DIGITS = 4_300
+_TOO_LARGE = 10**4_300  # Python writes no more digits than these
 _REPR_CHARS = 1_000
 
 
@@ -72,7 +72,7 @@ def instead_of(value: object, name: str) -> str:
 
 def _number(value: int | float) -> object:  # noqa: PYI041 - the two differ here
     if isinstance(value, int):
-        return int(value) if abs(value) < 10**_MAX_DIGITS else hex(value)
+        return int(value) if abs(value) < _TOO_LARGE else hex(value)
     return float(value) if math.isfinite(value) else str(float(value))
 
 

@@ -127,7 +127,10 @@ def _composed(name: str) -> str:
 
 def printable_name(name: str) -> str:
     """Return a name that fits on one line: each unprintable character becomes U+FFFD."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:_MAX_NAME_CHARS])
+    name = name[:_MAX_NAME_CHARS]
+    if name.isprintable():
+        return name
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
 
 
 def header(name: str) -> str:
