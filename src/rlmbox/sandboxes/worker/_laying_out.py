@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
+import weakref
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlmbox.context import Context
 from rlmbox.sandboxes._texts import NamedText
 
+_MOST_KEPT, _KEPT_BYTES = 4, 64 * 1024 * 1024
 _TOLD_BYTES = 1 << 15  # sending so much in the first frame is quicker than making a file
 
 
@@ -41,7 +45,8 @@ class LaidOut:
         for each in filed:
             self._offsets[each.name] = offset
             offset += each.text.size_bytes
-        self.fd = _file_of([each.text for each in filed]) if filed else None
+        if filed:
+            self.fd = _kept_files.open(filed[0].text) if len(filed) == 1 else _file_of([each.text for each in filed])
 
     def sources(self, place: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the entry of the start frame for each text, by variable.
@@ -63,6 +68,55 @@ class LaidOut:
                 "is_ascii": text.size_bytes == text.length,
             }
         return facts if where else {"kind": "str", "text": text.text()}
+
+
+class _KeptFiles:
+    """The files of the last few texts: all sessions over one text, and their children, are shown the same file.
+
+    Nobody can write it any more, and each session has it opened for itself, to be read from its beginning.
+    """
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[int, int] = OrderedDict()  # descriptors, by the identity of the text
+        self._lock = threading.Lock()
+
+    def open(self, text: Context) -> int:
+        """Return a new descriptor of a file with a text.
+
+        Args:
+            text: The text.
+        """
+        if not _can_be_shared() or text.size_bytes > _KEPT_BYTES:
+            return _file_of([text])
+        with self._lock:
+            if id(text) not in self._files:
+                self._keep(text)
+            self._files.move_to_end(id(text))
+            return os.open(f"/proc/self/fd/{self._files[id(text)]}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _keep(self, text: Context) -> None:
+        import fcntl
+
+        fd = self._files[id(text)] = _file_of([text])
+        weakref.finalize(text, self._forget, id(text))
+        fcntl.fcntl(
+            fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+        )
+        if len(self._files) > _MOST_KEPT:
+            os.close(self._files.popitem(last=False)[1])
+
+    def _forget(self, identity: int) -> None:
+        """Close the file of a text that is gone; without the lock, which the thread that notices it may hold."""
+        fd = self._files.pop(identity, None)
+        if fd is not None:
+            os.close(fd)
+
+
+_kept_files = _KeptFiles()
+
+
+def _can_be_shared() -> bool:
+    return hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd")  # noqa: PTH112 - quicker than a `Path`
 
 
 def _file_of(texts: Sequence[Context]) -> int:
