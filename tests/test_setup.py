@@ -38,6 +38,19 @@ def test_the_demo_installs_what_the_tests_install_and_no_provider_s_library():
     assert not {"openai", "anthropic", "google-genai", "pydantic-ai-slim"} & small.keys()
 
 
+def test_nothing_that_is_installed_is_resolved_and_what_is_missing_from_a_lock_is_said():
+    makefile = _makefile().replace("$(INSTALL)", re.findall("^INSTALL := (.*)", _makefile(), re.MULTILINE)[0])
+    recipes = re.findall(r"^[^\s#:=]+:.*\n(?:\t.*\n)+", makefile, re.MULTILINE)
+    installing = [recipe for recipe in recipes if " install " in recipe]
+    assert len(installing) == 3
+    for recipe in installing:
+        commands = [line for line in recipe.splitlines() if line.startswith("\t") and " install " in line]
+        assert all("--no-deps" in line for line in commands)
+        assert all("--require-hashes" in line for line in commands if "--requirement" in line)
+        after = recipe.rpartition(" install ")[2]
+        assert re.search(r"(\$\(PIP\)|pip .*) check$", after, re.MULTILINE), recipe
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_a_newer_release_changes_nothing_of_what_a_lock_installs(tmp_path):
     # The fault this guards against: under --require-hashes alone, pip resolves `lib[extra]` anew, finds 2.0, and stops.
@@ -53,6 +66,10 @@ def test_a_newer_release_changes_nothing_of_what_a_lock_installs(tmp_path):
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
     assert [path.name for path in venv.glob("lib/*/site-packages/lib-*")] == ["lib-1.0.dist-info"]
     subprocess.run([venv / "bin/python", "-m", "pip", "check"], check=True, capture_output=True)
+
+
+def _makefile() -> str:
+    return (ROOT / "Makefile").read_text()
 
 
 def _make_venv(venv: Path) -> None:

@@ -99,16 +99,37 @@ def test_output_to_a_full_disk_is_one_line_of_error(contract: str) -> None:
         refused(done, 1, "the output cannot be written")
 
 
-def test_closed_standard_input_is_named_wherever_it_would_be_read() -> None:
+def with_closed(stream: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with a standard stream that is closed: `<&-`, `>&-` or `2>&-`."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {stream}', "sh", sys.executable, "-m", "rlmbox", *arguments],
+        capture_output=True,
+        text=True,
+        env=bare(**environment),
+        check=False,
+    )
+
+
+def test_closed_standard_input_is_named_wherever_it_would_be_read(contract: str) -> None:
     for arguments in (["ask", "?", "-c", "-"], ["exec", "-"], ["exec"], ["guard", "-"], ["subset"]):
-        done = subprocess.run(
-            ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "rlmbox", *arguments],
-            capture_output=True,
-            text=True,
-            env=bare(),
-            check=False,
-        )
-        refused(done, 2, "standard input is closed")
+        refused(with_closed("<&-", *arguments), 2, "standard input is closed")
+    done = with_closed("<&-", "chat", "-c", contract, RLM_MODEL="offline:extractive")
+    refused(done, 2, "standard input is closed")
+
+
+def test_a_closed_standard_output_is_one_line_of_error_and_no_record_has_its_number(contract: str) -> None:
+    done = with_closed(">&-", "ask", "What penalty applies?", "-c", contract, "--record")
+    assert done.returncode == 1
+    assert "the output cannot be written: Bad file descriptor" in done.stderr
+    assert "Traceback" not in done.stderr
+    refused(with_closed(">&-", "models"), 1, "the output cannot be written")
+    refused(with_closed(">&-", "tool"), 2, "standard output is closed")
+
+
+def test_a_closed_standard_error_costs_the_answer_nothing(contract: str) -> None:
+    done = with_closed("2>&-", "ask", "What penalty applies?", "-c", contract)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "penalty" in done.stdout
 
 
 def test_ask_reads_a_folder_and_several_paths(tmp_path: Path, contract: str) -> None:

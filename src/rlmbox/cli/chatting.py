@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rlmbox.cli.asking import Settings, exported_where, open_context_or_none, print_answer, print_notices
 from rlmbox.cli.failing import report
+from rlmbox.context.load.opening import standard_input
 from rlmbox.errors import RLMError, StoreError
 from rlmbox.guard.visible import printable
 from rlmbox.loop.blocking import BlockingSession
@@ -38,6 +39,7 @@ def chat(paths: list[str], settings: Settings, *, debug: bool) -> int:
     """
     console = Console(stderr=True)
     try:
+        standard_input()  # a closed one is named
         with exported_where(console, wanted=settings.otel) as telemetry, settings.opened([], telemetry) as rlm:
             print_notices(rlm, console)
             context = open_context_or_none(paths, settings)

@@ -177,7 +177,7 @@ def _check_agreed(expected: Mapping[str, Estimate], plan: Plan, *, yes: bool) ->
     unpriced = _unpriced(expected)
     if yes or (total <= _ASK_ABOVE_USD and not unpriced):
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
         if unpriced:
             named = ", ".join(unpriced)
             raise ConfigError(

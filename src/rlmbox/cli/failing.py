@@ -13,7 +13,13 @@ from rlmbox.guard.visible import printable
 from rlmbox.types import Answer
 from rlmbox.usage import quantity
 
-_OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)  # of files, the library has errors of its own
+_OUTPUT_ERRORS = (
+    errno.EPIPE,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EBADF,
+)  # of files, there are others
 
 _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (ConfigError, 2),

@@ -14,6 +14,22 @@ def never_fail_to_encode() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def open_closed_streams() -> None:
+    """Open standard streams that were closed, so that no file that is opened later, such as a record, has their number.
+
+    Printing to a closed standard output then fails as on a full disk. What goes to a closed standard error is lost.
+    """
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # gets the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
 def print_json(value: object, *, indent: int | None = 2) -> None:
     """Print a JSON value; characters that standard output cannot encode are JSON's own escapes.
 

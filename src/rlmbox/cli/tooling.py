@@ -92,7 +92,7 @@ def serve_tool(settings: ToolSettings, *, debug: bool) -> int:
 
 def _check_streams() -> None:
     standard_input()  # a closed one is named
-    if sys.stdout is None:
+    if sys.__stdout__ is None:
         raise ConfigError("standard output is closed, so there is no way to return the answers")
 
 
