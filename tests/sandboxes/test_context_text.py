@@ -123,6 +123,32 @@ async def test_a_file_of_a_long_context_is_read_as_one_of_a_str(letter: str) -> 
             assert await repl.value(question) == to_json(eval(question, {**names, "re": re})), question
 
 
+async def test_what_takes_a_long_text_is_the_library_s_own_in_all_else() -> None:
+    async with local(text="x" * 2000, limits=LARGE) as repl:
+        await repl.run("import copy, inspect, io, json, pickle, re")
+        for question in (
+            "pickle.loads(pickle.dumps(io.StringIO('a'))).read() + copy.copy(io.StringIO('b')).read()",
+            "[pickle.loads(pickle.dumps(one)) is one for one in (re.search, re.sub, io.StringIO)]",
+            "[str(inspect.signature(one)) for one in (re.sub, re.split, json.JSONEncoder.encode)]",
+            "[re.search.__module__, re.sub.__doc__, io.StringIO.__doc__, repr(io.StringIO)]",
+            "re.sub(pattern='x', repl='y', string='xx', count=1)",
+        ):
+            assert await repl.value(question) == _plain(question), question
+        for mistake in ("re.sub()", "re.sub('a')", "re.findall('a', 1)", "re.findall('(', 'a')", "json.loads()"):
+            error = (await repl.run(mistake)).error
+            with pytest.raises(Exception) as told:
+                _plain(mistake)
+            assert error is not None
+            assert error.message == str(told.value)
+
+
+def _plain(question: str) -> object:
+    return eval(question, {name: __import__(name) for name in _MODULES})
+
+
+_MODULES = ("copy", "inspect", "io", "json", "pickle", "re")
+
+
 async def test_a_word_with_await_in_it_is_no_matter() -> None:
     async with local(text="x" * 2000, limits=LARGE) as repl:
         assert (await repl.run("print('we await you')")).stdout == "we await you\n"

@@ -6,8 +6,10 @@ read the characters of the handle's own `str`, only a part of the text, without 
 
 from __future__ import annotations
 
+import _io
 import io
 import json
+from functools import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,8 +123,8 @@ def install(texts: Any) -> None:
                 return TextFile(text, newline, texts.refusal("the rest of the text", text, TO_READ))
             return super().__new__(cls)
 
-    StringIO.__module__, StringIO.__qualname__ = "_io", "StringIO"
-    io.StringIO = StringIO  # type: ignore[misc]
+    StringIO.__module__, StringIO.__qualname__, StringIO.__doc__ = "_io", "StringIO", io.StringIO.__doc__
+    _io.StringIO = io.StringIO = StringIO  # type: ignore[misc]  # both, for pickle looks a class up by its module
     refused = {"encode": "dumps", "default": "dumps"}
     for kind, names in ((json.JSONEncoder, refused), (json.JSONDecoder, {"decode": "loads", "raw_decode": "loads"})):
         for name, function in names.items():
@@ -133,13 +135,13 @@ def refusing(own: Any, what: str, texts: Any) -> Any:
     """Return a method that refuses a long text and otherwise calls the original."""
     hint = TO_PARSE if "loads" in what else ""
 
-    def method(self: Any, value: Any, *args: Any, **options: Any) -> Any:
+    @wraps(own)
+    def method(*args: Any, **options: Any) -> Any:
+        value: Any = args[1] if len(args) > 1 else None
         if own.__name__ == "default" and issubclass(type(value), texts.Parts):
             return [*value]
         if texts.is_whole(value):
             raise texts.refusal(what, texts.other_text(value), hint)
-        return own(self, value, *args, **options)
+        return own(*args, **options)
 
-    method.__name__ = own.__name__
-    method.__qualname__ = own.__qualname__
     return method

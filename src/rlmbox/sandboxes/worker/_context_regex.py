@@ -8,6 +8,7 @@ from `re` itself. What the host's engine lacks (look-around, back-references) is
 from __future__ import annotations
 
 import re
+from functools import wraps
 from itertools import islice
 
 TYPE_CHECKING = False
@@ -270,14 +271,14 @@ def install(texts: Any) -> Callable[[Any], Any]:
 def module_function(name: str, own: Callable[..., Any], texts: Any) -> Callable[..., Any]:
     """Return a version of a function such as `re.search` that also accepts the whole text."""
 
-    def function(pattern: Any, *args: Any, **options: Any) -> Any:
-        if not any(texts.is_whole(value) for value in (*args[:2], options.get("string"))):
-            return own(pattern, *args, **options)
+    @wraps(own)
+    def function(*args: Any, **options: Any) -> Any:
+        if not any(texts.is_whole(value) for value in (*args[1:3], options.get("string"))):
+            return own(*args, **options)
         given = [*args]
+        pattern = given.pop(0) if given else options.pop("pattern")
         place = {"split": 2, "sub": 3, "subn": 3}.get(name, 1)
         flags = given.pop(place) if len(given) > place else options.pop("flags", 0)
         return on_whole(texts, re.compile(pattern, flags), name, tuple(given), options)
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = own.__doc__
     return function
