@@ -1,4 +1,4 @@
-"""The guard of what leaves a sandbox: secrets and personal data hidden, copies and length bounded."""
+"""The guard on everything that leaves a sandbox: hides secrets and personal data, limits copying and length."""
 
 from typing import TYPE_CHECKING
 
@@ -55,4 +55,4 @@ _HOMES = {
     "shown_plainly": "rlmbox.guard.guard",
 }
 
-__getattr__ = late_names(globals(), _HOMES)  # what is printed needs `visible` alone
+__getattr__ = late_names(globals(), _HOMES)  # printing needs only `visible`

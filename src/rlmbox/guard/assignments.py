@@ -1,6 +1,6 @@
-"""Secrets that are known by what stands before them: `password = …`, `senha: …`, `https://user:…@host`.
+"""Detection of secrets by what precedes them: `password = …`, `senha: …`, `https://user:…@host`.
 
-Most of the work is in leaving code alone: `password = self._password` and `token: str` assign no secret.
+Most of the work is to leave code alone: `password = self._password` and `token: str` assign no secret.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ _LOGIN = (
 )
 _SQL = r"""(?i:identified\s{1,4}by|with\s{1,4}password|set\s{1,4}password)\s{1,4}'([^'\n]{3,200})'"""
 
-# What manuals and templates write in a value's place.
+# Placeholder values in manuals and templates.
 _STANDS_FOR_ONE = re.compile(
     r"""\$.*|\{.*|<.*|%.*|\[.*|\*+|[xX]+|\.{2,}|-+|_+|\?+|#.*|\\.*|!.*|.*\}|.*\.\.\.|.*…|/.*|\.[/\\].*|[a-z]+://.*"""
     r"""|(?i:none|null|nil|true|false|undefined|str|string|bytes|int|bool|text|any|object|optional|required|default|empty|"""
@@ -120,24 +120,24 @@ _CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _WORDY = re.compile(r"[^\W\d_]+(?:[-_. :/\\][^\W\d_]+)*[.!?:]?")
 _IN_WORDS = re.compile(rf"(?:{_IS})|[是为は]")
 _RESULT_OF_TEST = re.compile(rb"(?i:pass):\s")  # `PASS: name of a test`
-# What a text on passwords says of them: `the password hash is sha512`.
+# Statements about passwords: `the password hash is sha512`.
 _STANDARD = re.compile(
     r"(?i:md5|sha-?\d+(?:[-/]\d+)?|hmac-\w+|base-?\d\d|utf-?\d+\S*|b?crypt\d?|argon2\w*|pbkdf2\S*|(?:rfc|ssh|tls|ssl|ntlm|krb|ipv?|aes|rc|v|x)-?\d+(?:\.\d+)*)"
 )
 _UNSPACED = re.compile("[\u3000-\u9fff\uac00-\ud7af]")
-_RESOURCE = re.compile(r"[\w\\.-]+(?:/[\w\\.-]+){2,}")  # the name of a place where a secret is kept
+_RESOURCE = re.compile(r"[\w\\.-]+(?:/[\w\\.-]+){2,}")  # the path of a stored secret
 _NO_SECRET_BEFORE = re.compile(rb"(?:page|next|sync|continuation|resume|cursor)[\\ _-]{0,3}$", re.IGNORECASE)
 _MIN_TOKEN_CHARS = 8
 _MIN_TOKEN_BITS = 5.0
 _MIN_PASSWORD_CHARS = 4
 _MIN_RARE_CHARS = 8
 _MIN_RARE_BITS = 6.5
-_NEXT_FIELD = re.compile(r"&\w+=.*")  # of an address with a query
+_NEXT_FIELD = re.compile(r"&\w+=.*")  # the rest of a query string
 _CALLS = re.compile(r"[(\[{]|\.\w")
 
 
 def assigned_secrets(text: str) -> Iterator[Finding]:
-    """Return the values of what is named a password, secret, token or key."""
+    """Yield the values of anything named as a password, secret, token or key."""
     encoded = Encoded(text)
     has_word = compiled(_any_word()).search(encoded.data) is not None
     for kind, pattern in _patterns() if has_word else ():
@@ -164,7 +164,7 @@ def _patterns() -> tuple[tuple[str, str], ...]:
 
 @cache
 def _any_word() -> str:
-    """Return the pattern of all names, without one of which most of what is below need not be looked for."""
+    """Return the pattern of all names; a text without a match needs few of the other searches."""
     return f"(?i:{_named([*_PASSWORD_WORDS, *_TOKEN_WORDS])})"
 
 
@@ -174,14 +174,14 @@ def _named(words: list[str]) -> str:
 
 def _value_span(found: Any, kind: str, data: bytes) -> tuple[int, int] | None:
     if kind == "secret" and _NO_SECRET_BEFORE.search(data[max(0, found.start() - 20) : found.start()]):
-        return None  # where the next page of a list begins
+        return None  # a pagination token
     group = next(number for number in (1, 2, 3, 4) if found.span(number)[0] >= 0)
     start, end = found.span(group)
     value = data[start:end].decode(errors="replace")
     if _RESULT_OF_TEST.match(data, found.start()) and not found.group().startswith(b"pass"):
         return None
     if group == 4:
-        value = _UNSPACED.split(value, maxsplit=1)[0] or value  # a sentence goes on without a space
+        value = _UNSPACED.split(value, maxsplit=1)[0] or value  # a sentence continues without a space
         value = _NEXT_FIELD.sub("", value).rstrip(".:")
         end = start + len(value.encode())
         following = data[end : end + 2].decode(errors="replace")
@@ -191,13 +191,13 @@ def _value_span(found: Any, kind: str, data: bytes) -> tuple[int, int] | None:
 
 
 def _is_bare_secret(value: str, following: str, before: str) -> bool:
-    """Return whether a value without quotes is a literal, and not a name or a call in code."""
+    """Return whether an unquoted value is a literal, and not a name or a call in code."""
     if _UNSPACED.search(value) or (_IN_WORDS.search(before) and not _is_unlike_words(value)):
         return False
     if _IN_WORDS.search(before) and _STANDARD.fullmatch(value):
         return False
     if "\n" in before and value.startswith("."):
-        return False  # a request of troff on the next line
+        return False  # a troff request on the next line
     if _CALLS.match(following) and _IDENTIFIER.fullmatch(value):
         return False
     if _CONSTANT.fullmatch(value):
@@ -227,7 +227,7 @@ def _is_secret(value: str, kind: str, *, is_quoted: bool) -> bool:
 
 
 def _is_unlike_words(value: str) -> bool:
-    """Return whether a value has a digit, or letters in an order that words do not have."""
+    """Return whether a value has a digit, or letter sequences that do not occur in words."""
     return any(map(str.isdigit, value)) or (len(value) >= _MIN_RARE_CHARS and bits_per_pair(value) >= _MIN_RARE_BITS)
 
 
@@ -258,7 +258,7 @@ def _is_given(value: str, kind: str) -> bool:
 
 
 def is_password(value: str) -> bool:
-    """Return whether a value that may be a password, a word of a sentence or a cell of a table, looks like one."""
+    """Return whether a candidate, a word of a sentence or a cell of a table, looks like a password."""
     if len(value) < _MIN_PASSWORD_CHARS or any(map(str.isspace, value)):
         return False
     if _STANDS_FOR_ONE.fullmatch(value) or _STANDARD.fullmatch(value) or not any(map(str.isalpha, value)):
@@ -267,7 +267,7 @@ def is_password(value: str) -> bool:
 
 
 def is_key(value: str) -> bool:
-    """Return whether a value that may be a key or a token looks like one."""
+    """Return whether a candidate looks like a key or a token."""
     return _is_secret(value, "secret", is_quoted=True)
 
 

@@ -1,4 +1,4 @@
-"""Binary and encoded data, which a model cannot read and which would only carry something out: named, not sent."""
+"""Binary and encoded data, which a model cannot read and which could smuggle text out: described instead of sent."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 
 
 def binary_name(text: str) -> str | None:
-    """Return a description of a text that is binary as a whole, or None for ordinary text."""
+    """Return a description of a text that is entirely binary, or None for ordinary text."""
     unreadable = sum(1 for _ in _UNREADABLE.finditer(text))
     if unreadable < _MIN_UNREADABLE and not (unreadable and _is_known(text)):
-        return None  # a text with a stray control character is shown, with the character made visible
+        return None  # a stray control character is shown as an escape
     if unreadable < (_NUL_SHARE if "\0" in text else _BINARY_SHARE) * len(text):
         return None
     data = _bytes(text)
@@ -62,12 +62,12 @@ def binary_name(text: str) -> str | None:
 
 
 def encoded_blobs(text: str) -> Iterator[tuple[Finding, str]]:
-    """Return the stretches of base64, hexadecimal and escapes, each with the description that takes its place."""
+    """Yield the runs of base64, hexadecimal and escapes, each with the description that replaces it."""
     if len(text) < MIN_ENCODED_CHARS and "\\x" not in text:
         return
     data = text.encode(errors="replace")
     if len(data) != len(text):
-        data = text.encode("ascii", "replace")  # one byte a character, so positions are those of the text
+        data = text.encode("ascii", "replace")  # one byte per character, so positions are unchanged
     for name, pattern in (("escaped", _LITERAL), ("escaped", _ESCAPES), ("hexadecimal", _HEX), ("base64", _BASE64)):
         for found in compiled(pattern).finditer(data):
             start, end = found.span()
@@ -86,7 +86,7 @@ def _described(name: str, value: str) -> str | None:
 
 
 def _mixed(value: str) -> bool:
-    """Return whether base64 has what words joined by nothing do not have: digits, and both cases."""
+    """Return whether base64 has digits and both cases, which concatenated words do not."""
     head = value[:4096]
     return len(set(head)) > 24 and any(map(str.isdigit, head)) and head.lower() != head and head.upper() != head
 
@@ -101,7 +101,7 @@ def _from_base64(value: str) -> bytes | None:
 
 def _from_hex(value: str) -> bytes | None:
     joined = re.sub(r"[ :]", "", value)
-    if len(set(joined)) < 4 or joined[:4096].isdigit():  # a long number is read, not decoded
+    if len(set(joined)) < 4 or joined[:4096].isdigit():  # a long number, not encoded data
         return None
     return bytes.fromhex(joined[: len(joined) // 2 * 2])
 

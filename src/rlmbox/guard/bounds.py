@@ -1,4 +1,4 @@
-"""Bounding an output to its head and its tail, with a count of what is hidden between."""
+"""Limiting an output to its head and its tail, with a count of what is hidden in between."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ MAX_MARKER_CHARS = 96
 
 @dataclass(frozen=True, slots=True)
 class OutputBounds:
-    """The bounds on printed text that a model is shown.
+    """Limits on the output shown to a model.
 
-    The default of a turn, 20,000 characters, is about 5,000 tokens: a table of a hundred rows or thirty pages of search
-    hits pass whole, and thirty turns stay below 200,000 tokens. Half is the head, because listings and files say
-    what they are at their beginning, and half the tail, because computations and tracebacks say it at their end.
+    The default per turn, 20,000 characters, is about 5,000 tokens: a table of a hundred rows or thirty pages of search
+    hits fit, and thirty turns stay below 200,000 tokens. Half is the head, because listings and files are most
+    informative at the beginning, and half the tail, because computations and tracebacks are so at the end.
 
     Attributes:
-        turn_chars: Characters of one turn, all its cells together.
-        head_share: Part of it that is the head, from 0 to 1.
-        session_chars: Characters of one session. What is beyond gets `least_chars` a turn.
-        least_chars: Characters that a turn may always show.
+        turn_chars: Limit for one turn, all its cells together, in characters.
+        head_share: Share of it that is the head, from 0 to 1.
+        session_chars: Limit for one session. Beyond it, each turn gets `least_chars`.
+        least_chars: Minimum for a turn.
     """
 
     turn_chars: int = 20_000
@@ -40,18 +40,18 @@ class OutputBounds:
 
 
 def marker(lines: int, size_bytes: int) -> str:
-    """Return the line that stands for what is hidden."""
+    """Return the line that replaces the hidden part."""
     return _MARKER.format(lines=lines, size=size_bytes)
 
 
 def bounded(text: str, max_chars: int, head_share: float = 0.5, dropped_chars: int = 0) -> tuple[str, int]:
-    """Return the head and the tail of a text, and how many of its characters are hidden.
+    """Return the head and the tail of a text, and the number of hidden characters.
 
     Args:
         text: The text.
-        max_chars: Characters to keep; the marker between head and tail comes on top.
-        head_share: Part of them that is the head.
-        dropped_chars: Characters that were left out of the middle before; they count as a byte each.
+        max_chars: Number of characters to keep, in addition to the marker between head and tail.
+        head_share: Share of them that is the head.
+        dropped_chars: Number of characters dropped from the middle before; each counts as a byte.
     """
     if len(text) <= max_chars:
         return joined(text, "", "", dropped_chars)
@@ -60,13 +60,13 @@ def bounded(text: str, max_chars: int, head_share: float = 0.5, dropped_chars: i
 
 
 def split(max_chars: int, head_share: float) -> tuple[int, int]:
-    """Return how many characters head and tail have."""
+    """Return the lengths of head and tail."""
     head = round(max_chars * head_share)
     return head, max_chars - head
 
 
 def joined(head: str, hidden: str, tail: str, dropped_chars: int = 0) -> tuple[str, int]:
-    """Return head and tail with the marker for what is hidden between, and how many characters are hidden."""
+    """Join head and tail with a marker for the hidden part, and return the number of hidden characters."""
     if not hidden and not dropped_chars:
         return head + tail, 0
     size = len(hidden.encode(errors="replace")) + dropped_chars

@@ -1,4 +1,4 @@
-"""Passwords and keys in a column that is called so, in a table of CSV, of tabs or of Markdown."""
+"""Detection of passwords and keys in table columns with such a name, in CSV, TSV or Markdown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_HEADING_CHARS = 2_000
 
 
 def secret_columns(text: str) -> Iterator[Finding]:
-    """Return the values in columns that are called passwords, secrets, tokens or keys."""
+    """Yield the values in columns named as passwords, secrets, tokens or keys."""
     encoded = Encoded(text)
     at = 0
     for found in compiled(_HEADING).finditer(encoded.data):
@@ -38,7 +38,7 @@ def secret_columns(text: str) -> Iterator[Finding]:
         delimiter = max(_DELIMITERS, key=line.count)
         cells = [cell.strip(_MARKS) for cell in line.split(delimiter)]
         wanted = {n: kind for n, cell in enumerate(cells) if (kind := _kind(cell))}
-        if wanted and sum(map(bool, cells)) > 1:  # a list of words with commas is no table
+        if wanted and sum(map(bool, cells)) > 1:  # a comma-separated list of words is no table
             yield from _values(text, at, delimiter, len(cells), wanted)
 
 
@@ -47,7 +47,7 @@ def _kind(name: str) -> str:
 
 
 def _values(text: str, at: int, delimiter: str, columns: int, wanted: dict[int, str]) -> Iterator[Finding]:
-    """Yield the values below a heading, to the end of the table; a line of another shape is passed over."""
+    """Yield the values below a heading, to the end of the table, skipping lines of another shape."""
     while at < len(text):
         end = text.find("\n", at)
         end = len(text) if end < 0 else end

@@ -1,13 +1,13 @@
-"""Locating stretches of an output in the context, by an index that is small.
+"""Locating copied parts of an output in the context, with a small index.
 
-The text is folded: case is dropped, and so are ASCII punctuation and white space. Anchors are chosen by content: what
-follows a *separator*, a byte or pair of bytes that is as frequent in that part of the text as the index has room for.
-An anchor is kept as a hash of the characters after it and its position, eight bytes, so two gigabytes fit into a few
-tens of megabytes. The same separators give the anchors of an output; each is looked up and then compared with the
-context itself, forwards and backwards, so what is reported is never a guess.
+The text is folded: case, ASCII punctuation and white space are removed. Anchors are chosen by content: they follow a
+*separator*, a byte or pair of bytes whose frequency in that part of the text matches the size of the index. An anchor
+is stored as a hash of the characters after it and its position, eight bytes, so two gigabytes fit into a few tens of
+megabytes. The same separators determine the anchors of an output; each is looked up and then compared with the context
+itself, forwards and backwards, so that a reported copy is never a guess.
 
-Stretches shorter than the distance of two anchors may be missed: a few dozen characters in texts of megabytes, one or
-two thousand in gigabytes, where the allowance is in millions.
+Copies shorter than the distance between two anchors may be missed: a few dozen characters in texts of megabytes, one or
+two thousand in gigabytes, where the budget is in millions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MIN_COPY_CHARS = 24
 """Shorter stretches are no copy: words that any text has."""
 
 _BLOCK_BYTES = 256 * 1024
-_SMALL_TEXT_BYTES, _SMALL_BLOCK_BYTES = 4 * 1024 * 1024, 32 * 1024  # of which each may be in another script
+_SMALL_TEXT_BYTES, _SMALL_BLOCK_BYTES = 4 * 1024 * 1024, 32 * 1024  # each block may be in another script
 _SEGMENT_ANCHORS = 1_000_000
 _MAX_ANCHORS = 2_500_000
 _LARGE_BYTES = 512 * 1024 * 1024
@@ -56,11 +56,11 @@ _CONTINUATION = bytes(range(0x80, 0xC0))
 
 
 def _fold_table() -> bytes:
-    """Return the table that drops case, for UTF-8 byte by byte.
+    """Return the table that removes case from UTF-8, byte by byte.
 
     Upper and lower case of Latin, Greek and Cyrillic letters differ in the bit 0x20 of their last byte, or also in the
-    last bit of their first. To drop both joins some letters that are not the same, which comparing forgives: a stretch
-    of twenty-four characters does not come about so.
+    last bit of their first. Removing both also merges some unrelated letters, which is harmless: it does not produce
+    coincidences of twenty-four characters.
     """
     table = bytearray(range(256)).lower()
     for code in range(0xA0, 0xC0):
@@ -78,19 +78,19 @@ _CHANGED = bytes(code for code in range(256) if _FOLDED[code] != code)
 
 
 def fold(data: bytes) -> bytes:
-    """Return UTF-8 without case, ASCII punctuation and white space."""
+    """Remove case, ASCII punctuation and white space from UTF-8."""
     return data.translate(_FOLDED, _DROPPED)
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A stretch of an output that is in the context.
+    """A part of an output that also occurs in the context.
 
     Attributes:
-        start: Its first byte in the output.
-        end: The byte after its last.
-        context_start: Its first byte in the context.
-        context_end: The byte after its last there.
+        start: Start in the output, in bytes.
+        end: End in the output.
+        context_start: Start in the context.
+        context_end: End in the context.
     """
 
     start: int
@@ -100,7 +100,7 @@ class Copy:
 
 
 class CopyIndex:
-    """Finds the stretches of an output that are in a text.
+    """Finds the parts of an output that occur in a text.
 
     Args:
         store: The text.
@@ -115,24 +115,24 @@ class CopyIndex:
         self._pending: list[int] = []
         self._filter = bytearray(_filter_size(store.size_bytes))
         spacing = max(_MIN_SPACING_BYTES, store.size_bytes // _max_anchors(store.size_bytes))
-        # A long key meets fewer stretches that are the same by chance; a short one finds short copies.
+        # A long key has fewer accidental matches; a short one finds short copies.
         self._key_bytes = _SHORT_KEY_BYTES if spacing <= _DENSE_SPACING_BYTES else _LONG_KEY_BYTES
         self._block_bytes = _BLOCK_BYTES if store.size_bytes > _SMALL_TEXT_BYTES else _SMALL_BLOCK_BYTES
         for at in range(0, store.size_bytes, self._block_bytes):
-            # Overlapping a little, so that no anchor is cut from what follows it.
+            # Overlapping slightly, so that no anchor is separated from the text after it.
             block = store.read(at, min(at + self._block_bytes + _RAW_KEY_BYTES, store.size_bytes))
-            # Separators are bytes that folding leaves alone, so folding all is worth it only where they are few.
+            # Separators are bytes that folding keeps, so folding everything is only worthwhile if they are few.
             self._add(block if _is_mostly_folded(block[:_SAMPLE_BYTES]) else block.translate(_FOLDED), at, spacing)
         self._flush()
 
     @classmethod
     def of(cls, context: Context) -> CopyIndex:
         """Build the index of a context."""
-        return cls(context._store)  # noqa: SLF001 - positions of bytes, which `Context` does not show
+        return cls(context._store)  # noqa: SLF001 - for byte positions, which `Context` does not expose
 
     @property
     def size_bytes(self) -> int:
-        """Memory that the anchors take."""
+        """Memory used by the anchors."""
         return len(self._filter) + sum(len(segment) * segment.itemsize for segment in self._segments)
 
     def _add(self, block: bytes, at: int, spacing: int) -> None:
@@ -155,25 +155,25 @@ class CopyIndex:
             self._pending = []
 
     def _starts(self, block: bytes, spacing: int) -> Iterable[int]:
-        """Return the places in a block behind its separator: that of the block before, if it still fits."""
+        """Return the positions after separators in a block, using the previous block's separator if it still fits."""
         wanted = len(block) / spacing
         times = block.count(self._last) if self._separators else 0
         if not wanted / _TOLERANCE <= times <= wanted * _TOLERANCE and not self._none_fits_still(times):
             self._last = self._separator(block[: max(_SAMPLE_BYTES, _SAMPLED_ANCHORS * spacing)], spacing)
             times = block.count(self._last)
             self._unfit = (times, _UNFIT_BLOCKS) if times > wanted * _TOLERANCE else (0, 0)
-        if times > wanted * _TOLERANCE:  # none fits, as in a text of one letter: some of its places do
+        if times > wanted * _TOLERANCE:  # too frequent, as in a text of one letter: use some of its positions
             return _spaced(block, self._last, spacing)
         return accumulate(len(part) + len(self._last) for part in block.split(self._last)[:-1])
 
     def _none_fits_still(self, times: int) -> bool:
-        """Return whether a block is like the last one that no separator fitted, so that it need not be sampled, too."""
+        """Return whether a block resembles the last one without a fitting separator, and need not be sampled."""
         before, blocks = self._unfit
         self._unfit = before, blocks - 1
         return blocks > 0 and before / 2 <= times <= before * 2
 
     def _separator(self, sample: bytes, spacing: int) -> bytes:
-        """Return the separator for a sample: one in use if it fits, else the one that fits best."""
+        """Return the separator for a sample: a known one if it fits, otherwise the best one."""
         wanted = max(1.0, len(sample) / spacing)
         counts = {known: sample.count(known) for known in self._separators}
         for known, times in counts.items():
@@ -187,16 +187,16 @@ class CopyIndex:
         return min(counts, key=lambda known: abs(counts[known] - wanted))
 
     def copies(self, text: str) -> list[Copy]:
-        """Return the stretches of a text that are in the context, in order and without overlaps.
+        """Return the parts of a text that occur in the context, in order and without overlaps.
 
-        Positions are bytes of the text's UTF-8.
+        Positions are bytes in the text's UTF-8.
         """
         output = _Folded(text.encode(errors="replace"))
         found: list[Copy] = []
-        reached = 0  # of the folded output
+        reached = 0  # position in the folded output
         for begin in range(0, len(output.folded), _WINDOW_BYTES):
             if reached >= begin + _WINDOW_BYTES:
-                continue  # a long copy goes over it
+                continue  # inside a copy that was found
             for position, key in self._anchors(output.folded, max(0, begin - _WINDOW_OVERLAP), begin + _WINDOW_BYTES):
                 if position < reached:
                     continue
@@ -207,7 +207,7 @@ class CopyIndex:
         return found
 
     def _anchors(self, folded: bytes, begin: int, end: int) -> list[tuple[int, bytes]]:
-        """Return the positions in a part of an output that may be anchors of the context, in order, with their keys."""
+        """Return the possible anchors in a part of an output, in order, with their keys."""
         may_be, mask = self._filter, len(self._filter) - 1
         size = self._key_bytes
         anchors: list[tuple[int, bytes]] = []
@@ -220,7 +220,7 @@ class CopyIndex:
         return sorted(anchors)
 
     def _places(self, key: bytes) -> Iterator[int]:
-        """Yield where in the context a key may be, a few places at most for each segment."""
+        """Yield possible positions of a key in the context, at most a few for each segment."""
         low = (hash(key) & _HASH_MASK) << _POSITION_BITS
         for segment in self._segments:
             first = bisect_left(segment, low)
@@ -230,7 +230,7 @@ class CopyIndex:
                 yield value & _POSITION_MASK
 
     def _longest(self, folded: bytes, position: int, key: bytes, reached: int) -> tuple[int, int, int, int] | None:
-        """Return the longest stretch around an anchor: its folded positions and those in the context."""
+        """Return the longest match around an anchor: its folded positions and those in the context."""
         best = 0, 0, 0, 0
         for place in self._places(key):
             after, context_end = self._forwards(folded, position, place)
@@ -240,7 +240,7 @@ class CopyIndex:
         return best if _chars(folded[best[0] : best[1]]) >= MIN_COPY_CHARS else None
 
     def _forwards(self, folded: bytes, position: int, place: int) -> tuple[int, int]:
-        """Return how much is the same after an anchor, folded, and where it ends in the context."""
+        """Return how far the match extends after an anchor, folded, and its end in the context."""
         matched, size = 0, _COMPARED_BYTES
         while True:
             size = min(size, 2 * (len(folded) - position - matched) + _COMPARED_BYTES)
@@ -259,7 +259,7 @@ class CopyIndex:
             size = min(size * 8, _BLOCK_BYTES)
 
     def _backwards(self, folded: bytes, position: int, place: int, reached: int) -> tuple[int, int]:
-        """Return how much is the same before an anchor, folded, and where it begins in the context."""
+        """Return how far the match extends before an anchor, folded, and its start in the context."""
         matched, size = 0, _COMPARED_BYTES
         while True:
             begin = max(0, place - size)
@@ -276,7 +276,7 @@ class CopyIndex:
 
 
 def _whole_characters(folded: bytes, found: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    """Return a stretch without the parts of characters at its ends, which two may have in common by chance."""
+    """Trim partial characters at the ends of a match, which two texts may share by chance."""
     start, end, context_start, context_end = found
     while start < end and folded[start] in _CONTINUATION:
         start, context_start = start + 1, context_start + 1
@@ -286,7 +286,7 @@ def _whole_characters(folded: bytes, found: tuple[int, int, int, int]) -> tuple[
 
 
 class _Folded:
-    """An output, folded, with the way back to its bytes."""
+    """A folded output, with a mapping back to its bytes."""
 
     __slots__ = ("_chunk_ends", "_data", "folded")
 
@@ -296,11 +296,11 @@ class _Folded:
         self.folded = fold(data)
 
     def raw_start(self, position: int) -> int:
-        """Return where a folded byte is in the output."""
+        """Return the position of a folded byte in the output."""
         return self._raw(position) if position < len(self.folded) else len(self._data)
 
     def raw_end(self, position: int) -> int:
-        """Return where what is before a folded position ends in the output."""
+        """Return the position in the output after the byte before a folded position."""
         return self._raw(position - 1) + 1 if position else 0
 
     def _raw(self, position: int) -> int:
@@ -314,13 +314,13 @@ class _Folded:
 
 
 def _is_mostly_folded(sample: bytes) -> bool:
-    """Return whether folding leaves most of what it keeps as it is."""
+    """Return whether folding leaves most of what it keeps unchanged."""
     kept = len(sample.translate(None, _DROPPED))
     return 2 * len(sample.translate(None, _DROPPED + _CHANGED)) > kept
 
 
 def _spaced(block: bytes, separator: bytes, spacing: int) -> Iterator[int]:
-    """Yield the places behind a separator, leaving out those that are too close to the one before."""
+    """Yield the positions after a separator, skipping those too close to the previous one."""
     at = block.find(separator)
     while at >= 0:
         yield at + len(separator)
@@ -328,18 +328,18 @@ def _spaced(block: bytes, separator: bytes, spacing: int) -> Iterator[int]:
 
 
 def _max_anchors(size_bytes: int) -> int:
-    """Return how many anchors a text may have: fewer where reading it takes long in itself."""
+    """Return the maximum number of anchors for a text: fewer if reading the text already takes long."""
     return _MAX_ANCHORS if size_bytes < _LARGE_BYTES else _MAX_ANCHORS // 2
 
 
 def _filter_size(size_bytes: int) -> int:
-    """Return the size of the filter for a text: a power of two with room for several times its anchors."""
+    """Return the size of a text's filter: a power of two with room for several times its anchors."""
     anchors = min(_max_anchors(size_bytes), size_bytes // _MIN_SPACING_BYTES)
     return 1 << min(_MAX_FILTER_BITS, max(12, (4 * anchors).bit_length()))
 
 
 def _best_separator(sample: bytes, wanted: float) -> bytes:
-    """Return the byte or pair of bytes that occurs in a sample about so often, and most evenly."""
+    """Return the byte or pair of bytes whose frequency in a sample is closest to `wanted`, and most even."""
     singles = Counter(sample.translate(None, _DROPPED + _CHANGED))
     pairs = Counter(pairwise(sample))
     candidates = [(bytes([byte]), times) for byte, times in singles.items()]
@@ -359,12 +359,12 @@ def _longest_gap(sample: bytes, separator: bytes) -> int:
 
 
 def _chars(folded: bytes) -> int:
-    """Return how many characters folded UTF-8 is."""
+    """Return the number of characters in folded UTF-8."""
     return len(folded.translate(None, _CONTINUATION))
 
 
 def raw_length(raw: bytes, folded_length: int) -> int:
-    """Return how many bytes hold so many that folding keeps."""
+    """Return the length of the prefix that folds to `folded_length` bytes."""
     begin, end, wanted = 0, len(raw), folded_length
     while end - begin > _CHUNK_BYTES:
         middle = (begin + end) // 2

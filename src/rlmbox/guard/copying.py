@@ -1,7 +1,7 @@
-"""Budgets, not a verdict, for what of the context may be shown word for word.
+"""Budgets for how much of the context may be shown verbatim, instead of a verdict on each output.
 
-Similarity of the output to the context tells the wrong ones apart (docs/decisions/0031). What counts is how many
-different positions of the context a model has been shown.
+Similarity of an output to the context would flag the wrong ones (docs/decisions/0031). What counts is how many distinct
+positions of the context a model has been shown.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _LAST_WORD, _FIRST_WORD = re.compile(r"\S*\s?\Z"), re.compile(r"\s?\S*")
 
 @dataclass(frozen=True, slots=True)
 class CopyBudgets:
-    """The numbers of characters of the context that a model may be shown word for word.
+    """Limits on the characters of the context that a model may be shown verbatim.
 
-    All are counted in different positions of the context: what was shown once is not counted again in the run.
+    All are counted in distinct positions of the context: showing a position again in the same run does not count.
 
     Attributes:
-        turn_chars: In one turn.
-        run_chars: In a run, children included; the larger of this and `run_share` counts.
-        run_share: In a run, as a part of the context.
-        longest_chars: In one piece.
-        exempt_below_chars: Contexts shorter than this may be shown whole.
-        subcall_share: What sub-calls may be given in a run, as a part of the context; None for all of it.
+        turn_chars: Limit per turn.
+        run_chars: Limit per run, including child sessions; the larger of this and `run_share` applies.
+        run_share: Limit per run, as a share of the context.
+        longest_chars: Maximum length of one piece.
+        exempt_below_chars: Contexts shorter than this may be shown in full.
+        subcall_share: Limit for all sub-calls of a run, as a share of the context; None for no limit.
     """
 
     turn_chars: int = 4_000
@@ -69,7 +69,7 @@ class CopyBudgets:
 
     @classmethod
     def strict(cls) -> CopyBudgets:
-        """Return the budgets of the policy `strict`: a look at samples, and a quarter of the text to sub-models."""
+        """Return the budgets of the policy `strict`: a few samples, and a quarter of the text for sub-models."""
         return cls(1_000, 4_000, 0.01, 500, 0, 0.25)
 
 
@@ -78,9 +78,9 @@ class CopyVerdict:
     """The part of an output that may be shown.
 
     Attributes:
-        copied_chars: Different positions of the context that it shows, up to the cut.
-        cut_at: Where it is to be cut, in characters; None where all may be shown.
-        message: What the model is told of the cut; empty without one.
+        copied_chars: Number of distinct positions of the context that it shows, up to the cut.
+        cut_at: Position of the cut, in characters; None if all may be shown.
+        message: Notice of the cut for the model; empty without a cut.
     """
 
     copied_chars: int = 0
@@ -89,10 +89,10 @@ class CopyVerdict:
 
 
 class CopyGuard:
-    """Counts what a run shows of its texts, and says where an output is to be cut.
+    """Counts what a run shows of its texts, and determines where an output is to be cut.
 
-    The texts share the allowances, as if they were one. An index is built when it is first needed, or beside the run
-    after `prepare`. Safe to use from several threads.
+    The texts share the budgets, as if they were one. An index is built when it is first needed, or in the background
+    after `prepare`. Thread-safe.
 
     Args:
         context: The text of the run.
@@ -104,7 +104,7 @@ class CopyGuard:
         offset = 0
         for each in (context, *others):
             self._texts.append(_Guarded(each, offset))
-            offset += each.size_bytes  # which is known at once, and no less than its characters
+            offset += each.size_bytes  # known at once, and at least its number of characters
         self._lock = threading.Lock()
         self._last: tuple[str, list[_Located]] | None = None
         self._run = Intervals()
@@ -113,31 +113,31 @@ class CopyGuard:
 
     @property
     def shown_chars(self) -> int:
-        """Positions of the context that were shown so far."""
+        """Number of positions of the context shown so far."""
         return self._run.total
 
     @property
     def given_chars(self) -> int:
-        """Positions of the context that sub-calls were given so far, where that is limited."""
+        """Number of positions of the context given to sub-calls so far, if limited."""
         return self._given.total
 
     def prepare(self, budgets: CopyBudgets) -> None:
-        """Begin to build the index in a thread, for an output that is expected.
+        """Begin to build the index in a thread, for an expected output.
 
         Args:
-            budgets: What may be shown; for a context that is exempt there is nothing to build.
+            budgets: The budgets; for an exempt context nothing is built.
         """
         start_background(partial(self._try_build, budgets), "rlmbox-copy-index")
 
     def _try_build(self, budgets: CopyBudgets) -> None:
-        with suppress(Exception):  # whoever asks for the index tries again, and gets the error
+        with suppress(Exception):  # the next user of the index tries again, and gets the error
             for each in self._counted(budgets):
                 each.index()
 
     def release(self) -> None:
-        """Let go of the index, tens of megabytes, when the run is over; whoever needs it after that has it built.
+        """Release the index, tens of megabytes, at the end of the run; if needed again it is rebuilt.
 
-        That of a text which is asked about again is kept, within a bound.
+        The index of a text that is used again is cached, within a limit.
         """
         self._last = None
         for each in self._texts:
@@ -148,13 +148,13 @@ class CopyGuard:
         return [each for each in self._texts if each.context.length >= budgets.exempt_below_chars]
 
     def shown(self, text: str, budgets: CopyBudgets, *, session: str = "", turn: int | None = None) -> CopyVerdict:
-        """Count what an output shows, and say where it is to be cut.
+        """Count what an output shows, and return where it is to be cut.
 
         Args:
             text: The output.
-            budgets: What may be shown.
-            session: The session that it is of.
-            turn: Its turn; outputs of the same turn share an allowance.
+            budgets: The budgets.
+            session: Its session.
+            turn: Its turn; outputs of the same turn share a budget.
         """
         texts = self._counted(budgets)
         if not texts:
@@ -171,11 +171,11 @@ class CopyGuard:
             return self._judge(copies, allowances, budgets.longest_chars)
 
     def given(self, text: str, budgets: CopyBudgets) -> CopyVerdict:
-        """Count what a sub-call is given, and say where it is to be cut.
+        """Count what a sub-call is given, and return where it is to be cut.
 
         Args:
             text: The prompt.
-            budgets: What may be given.
+            budgets: The budgets.
         """
         share, texts = budgets.subcall_share, self._counted(budgets)
         if share is None or not texts:
@@ -187,7 +187,7 @@ class CopyGuard:
             return self._judge(copies, [allowance], None)
 
     def cut_secrets(self, text: str, find: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
-        """Yield the parts of secrets that are in a text because it has a piece of the context whose end cuts them.
+        """Yield parts of secrets in a text: pieces of the context whose ends cut a secret there.
 
         Args:
             text: The text.
@@ -214,7 +214,7 @@ class CopyGuard:
 
     def _copies(self, text: str, texts: list[_Guarded]) -> list[_Located]:
         last = self._last
-        if last is None or last[0] != text:  # what is hidden and what is counted ask for the same
+        if last is None or last[0] != text:  # hiding and counting ask for the same text
             copies = [copy for each in self._texts for copy in self._copies_of(each, text)]
             self._last = last = text, sorted(copies, key=lambda copy: copy.start)
         return [each for each in last[1] if each.of in texts]
@@ -229,8 +229,8 @@ class CopyGuard:
         normalized = normalize(text)
         if normalized.text == text:
             return found
-        # Full-width letters and zero-width characters hide copies of a text that has none; but where the context
-        # has them itself, only the output as it is resembles it.
+        # Full-width letters and zero-width characters disguise copies of a text without them; but if the context itself
+        # has them, only the unchanged output resembles it.
         other = _located(guarded, normalized.text, index.copies(normalized.text))
         if _total(other) <= _total(found):
             return found
@@ -263,17 +263,17 @@ class _Guarded:
 
     Args:
         context: The text.
-        offset: Where its positions begin among those that are counted.
+        offset: Start of its positions among all counted positions.
 
     Attributes:
         context: The text.
-        store: The same, by positions of bytes.
+        store: The text by byte positions.
         offset: As given.
     """
 
     def __init__(self, context: Context, offset: int) -> None:
         self.context = context
-        self.store = context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
+        self.store = context._store  # noqa: SLF001 - for byte positions, which `Context` does not expose
         self.offset = offset
         self._building = threading.Lock()
         self._built: CopyIndex | None = None
@@ -287,11 +287,11 @@ class _Guarded:
             return index
 
     def release(self) -> None:
-        """Let go of the index; see `CopyGuard.release`."""
+        """Release the index; see `CopyGuard.release`."""
         self._is_over, self._built = True, None
 
     def place(self, byte: int) -> int:
-        """Return the position that is counted of a byte."""
+        """Return the counted position of a byte."""
         return self.offset + self.store.char_offset(byte)
 
 
@@ -321,12 +321,12 @@ class _Located:
     text: str
 
     def moved(self, original_span: Callable[[int, int], tuple[int, int]]) -> _Located:
-        """Return the same copy at the positions of the text that was normalised."""
+        """Return the same copy, at its positions in the text before normalisation."""
         start, end = original_span(self.start, self.end)
         return _Located(self.of, self.copy, start, end, self.text)
 
     def position_after(self, folded_bytes: int) -> int:
-        """Return the position in the output after so much of the folded copy, never further."""
+        """Return the position in the output after that much of the folded copy, never further."""
         data = self.text.encode(errors="replace")
         inside = len(data[: raw_length(data, min(folded_bytes, len(fold(data))))].decode(errors="ignore"))
         if self.end - self.start == len(self.text):
@@ -346,9 +346,9 @@ def _total(copies: list[_Located]) -> int:
 
 
 def _around(store: TextStore, place: int) -> tuple[int, int, int] | None:
-    """Return the characters of the context around an end of a copy in which a secret may lie across it, and the end.
+    """Return the characters around an end of a copy in the context, where a secret may be cut, and the end.
 
-    None where the end is at the beginning or end of a word, or within an ordinary one.
+    None if the end is at a word boundary, or within an ordinary word.
     """
     at = store.char_offset(place)
     first = max(0, at - _NEAR_CHARS)
@@ -370,7 +370,7 @@ def _around(store: TextStore, place: int) -> tuple[int, int, int] | None:
 
 
 def _part(text: str, copy: _Located, found: Finding, part: str, *, is_end: bool) -> Iterator[Finding]:
-    """Yield the place of a part of a secret at an end of a copy; the end itself may be a few characters off."""
+    """Yield the part of a secret at an end of a copy; the end itself may be a few characters off."""
     for less in range(min(4, len(part) - _LEAST_PART_CHARS + 1)):
         piece = part[: len(part) - less] if is_end else part[less:]
         if is_end:

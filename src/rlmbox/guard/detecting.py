@@ -1,4 +1,4 @@
-"""The detectors that every guard has, and how a detector is run."""
+"""The built-in detectors, and the function that runs a detector."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLAIN_CHARS, _PLAIN_TEXTS = 64, 4_096
 
 @cache
 def built_in(is_strict: bool) -> tuple[Detector, ...]:
-    """Return the detectors that every guard has; what they compile is compiled once."""
+    """Return the built-in detectors; they are compiled once."""
     rare = RareTokens(hides_digests=is_strict)
     return SecretDetector(), assigned_secrets, secret_columns, personal_data, rare
 
@@ -38,9 +38,9 @@ def is_plain(text: str, is_strict: bool) -> bool:
 
 @lru_cache(_PLAIN_TEXTS)
 def _is_plain(text: str, is_strict: bool) -> bool:
-    """Return whether no built-in detector finds anything in a short text.
+    """Return whether no built-in detector finds anything in a short text; the results are cached.
 
-    Four of five texts of a record are the same words in each run: names of options, roles, kinds.
+    Four of five texts in a record are the same in each run: names of options, roles, kinds.
     """
     return not any(run_detector(each, text) for each in built_in(is_strict))
 
@@ -49,7 +49,7 @@ def run_detector(detector: Detector, text: str) -> list[Finding]:
     """Return what a detector finds.
 
     Raises:
-        ConfigError: It failed, or found something outside of the text. What it might have hidden must not leave.
+        ConfigError: It failed, or found something outside the text, so that what it should hide must not leave.
     """
     name = getattr(detector, "__name__", type(detector).__name__)
     try:
@@ -63,7 +63,7 @@ def run_detector(detector: Detector, text: str) -> list[Finding]:
 
 
 def warm(is_strict: bool) -> None:
-    """Compile and import what the built-in detectors compile and import at their first use.
+    """Compile and import what the built-in detectors otherwise compile and import on first use.
 
     Args:
         is_strict: As for `built_in`.

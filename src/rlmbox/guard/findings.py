@@ -1,4 +1,4 @@
-"""Findings of detectors, and the seam that detectors are behind."""
+"""Findings of detectors, and the protocol of detectors."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Finding:
         kind: What it is, such as `github-token` or `email`.
         start: Position of its first character.
         end: Position after its last.
-        effect: `hidden` behind a placeholder, `named` where a blob was replaced by a description, or only `warned` of.
-        number: The placeholder's number within the run; 0 where there is none.
+        effect: `hidden` behind a placeholder, `named` if a blob was replaced by a description, or only `warned`.
+        number: The placeholder's number within the run; 0 if there is none.
         why: A few words on how it was recognised.
     """
 
@@ -31,23 +31,23 @@ class Finding:
 
 
 class Detector(Protocol):
-    """Anything that finds what should not leave.
+    """Anything that finds what should not leave, such as a plain function.
 
-    A plain function is one. Positions are characters of the text that it was given, which is normalised: NFKC, without
-    zero-width characters, digits of all scripts as ASCII.
+    Positions are in characters of the text that it is given, which is normalised: NFKC, without zero-width characters,
+    digits of all scripts as ASCII.
     """
 
     def __call__(self, text: str, /) -> Iterable[Finding]:
-        """Return what is found, in any order; findings may overlap, and the first of two with the same start wins."""
+        """Return the findings in any order; they may overlap, and of two with the same start the first one wins."""
         ...
 
 
 def without_overlaps(findings: Iterable[Finding]) -> list[Finding]:
     """Return findings in order of position, merged where they overlap.
 
-    Of two that overlap the one that begins earlier names the kind (the longer one, where both begin together, and the
-    earlier in the order given, where both are as long), and covers both: nothing that any detector found stays visible.
-    A warning never takes the place of what is to be hidden, nor a token that is only rare that of one that is known.
+    When two overlap, the one that begins earlier determines the kind (the longer one if both begin together, and the
+    first given if both are equally long), and covers both: nothing that a detector found stays visible. A warning never
+    replaces something to be hidden, nor a token that is merely rare one that is known.
     """
     merged: list[Finding] = []
     for finding in sorted(findings, key=lambda found: (found.start, -found.end)):
@@ -59,7 +59,7 @@ def without_overlaps(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _rank(finding: Finding) -> int:
-    """Return how much a finding says of what it found."""
+    """Return how informative a finding is about what it found."""
     if finding.effect == "warned":
         return 0
     return 1 if finding.kind == "rare-token" else 2

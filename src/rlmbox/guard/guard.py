@@ -1,7 +1,7 @@
 """The guard: one object that every text passes on its way out of the sandbox.
 
-`Guard` is the policy, made once; `RunGuard` is its state in one run: the table of placeholders and what was shown of
-the context so far. A session and its children share one `RunGuard`.
+`Guard` is the policy, created once; `RunGuard` is its state in one run: the table of placeholders, and what of the
+context has been shown. A session and its children share one `RunGuard`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GuardPath = Literal["observation", "subcall", "question", "tool", "answer", "app
 _MARGIN_CHARS = 8_192
 """Looked at beyond what is shown, so that a secret is whole where the output is cut."""
 
-# Two empty lines: a secret of several lines, such as the body of a private key, ends there, and no word goes across.
+# A secret of several lines, such as the body of a private key, ends at two empty lines, and no word crosses them.
 _BETWEEN = "\n\n\n"
 _BATCH_TEXTS, _BATCH_TEXT_CHARS = 200, 200
 
@@ -47,10 +47,10 @@ class _PathRules:
     """The rules of a path besides redaction.
 
     Attributes:
-        copies: Which allowance verbatim context is counted against; empty for none.
-        is_bounded: Whether length is bounded.
-        is_read: Whether it is read as text by a model or a person, so that control characters and blobs are shown as
-            such; where it is not, as in the argument of a tool, it is data and stays as it is.
+        copies: The budget against which verbatim context is counted; empty for none.
+        is_bounded: Whether length is limited.
+        is_read: Whether a model or a person reads it as text, so that control characters and blobs are made visible;
+            otherwise, as in the argument of a tool, it is data and unchanged.
     """
 
     copies: Literal["", "shown", "given"] = ""
@@ -73,21 +73,20 @@ class Guard:
     """Decides what may leave the sandbox.
 
     Args:
-        policy: `redact` hides secrets and personal data and bounds what is shown of the context word for word;
-            `strict` also hides digests, allows little of the context to be shown and a quarter of it to sub-models;
-            `off` hides nothing. Bounds of length hold in all, and binary data is named in all.
-        detectors: Further detectors.
-        allow: What is to stay visible: values as they are written, without regard to case, or compiled patterns that
-            match all of a value.
-        ignore: Kinds that are to stay visible, such as `phone`.
-        known_secrets: Secrets that this host holds, to be hidden in whatever form they turn up.
-        budgets: What may be shown of the context word for word; by default what the policy says.
+        policy: `redact` hides secrets and personal data and limits how much of the context is shown verbatim; `strict`
+            also hides digests, and allows little of the context to be shown and a quarter of it to sub-models; `off`
+            hides nothing. Under all of them, length is limited and binary data is described instead of shown.
+        detectors: Additional detectors.
+        allow: What stays visible: literal values, regardless of case, or compiled patterns that match a whole value.
+        ignore: Kinds that stay visible, such as `phone`.
+        known_secrets: Secrets of this host, to be hidden in any encoding.
+        budgets: How much of the context may be shown verbatim; by default according to the policy.
         bounds: How much output is shown.
-        per_model: Policies by pattern of the model's name; the first that matches counts.
-        per_path: Policies by path, which go before those of models.
+        per_model: Policies by pattern of the model's name; the first match applies.
+        per_path: Policies by path, which take precedence over those of models.
 
     Raises:
-        ConfigError: A policy or a path is none.
+        ConfigError: A policy or a path does not exist.
     """
 
     def __init__(
@@ -130,11 +129,11 @@ class Guard:
         return {"policy": self.policy, "per_model": dict(self._per_model), "per_path": dict(self._per_path)}
 
     def policy_for(self, path: GuardPath, model: str | None = None) -> Policy:
-        """Return the policy that holds on a path to a model.
+        """Return the policy on a path to a model.
 
         Args:
-            path: Where the text goes.
-            model: The model that will read it; None where none does.
+            path: The path of the text.
+            model: The model that will read it; None if none does.
         """
         if path in self._per_path:
             return self._per_path[path]
@@ -142,7 +141,7 @@ class Guard:
         return next(matching, self.policy)
 
     def budgets_for(self, policy: Policy) -> CopyBudgets:
-        """Return what may be shown of the context word for word under a policy."""
+        """Return the budgets under a policy for showing the context verbatim."""
         if self._budgets is not None:
             return self._budgets
         return CopyBudgets.strict() if policy == "strict" else CopyBudgets()
@@ -150,28 +149,28 @@ class Guard:
     def for_run(
         self, context: Context | None = None, *, others: Iterable[Context] = (), known_secrets: Iterable[str] = ()
     ) -> RunGuard:
-        """Return the guard of one run, to be shared by its sessions.
+        """Return the guard of one run, shared by its sessions.
 
         Args:
-            context: The text that may not be copied out; None where there is none.
-            others: Further texts of the run of which the same is true.
-            known_secrets: Secrets of this run besides those of the guard.
+            context: The text that may not be copied out; None if there is none.
+            others: Further such texts.
+            known_secrets: Secrets of this run, in addition to those of the guard.
         """
         copying = CopyGuard(context, others) if context is not None else None
         return RunGuard(self, copying, KnownSecrets((*self._known_values, *known_secrets)))
 
     def findings(self, text: str, known: KnownSecrets | None = None, *, policy: Policy | None = None) -> list[Finding]:
-        """Return what is to be hidden or warned of in a text, in order.
+        """Return what is to be hidden or warned about in a text, in order.
 
         Args:
             text: The text.
-            known: Secrets to look for besides.
-            policy: What decides on digests; by default the guard's own policy.
+            known: Additional secrets.
+            policy: The policy on digests; by default the guard's own.
         """
         normalized = normalize(text)
         is_strict = (policy or self.policy) == "strict"
         plain = is_plain(normalized.text, is_strict)
-        # The order decides between two that find the same: what is known best names it.
+        # Of two detectors with the same finding, the first one names it, so the most reliable come first.
         detectors = [known, *self._own, *(() if plain else built_in(is_strict))]
         found = [
             Finding(each.kind, *normalized.original_span(each.start, each.end), _effect(each), why=each.why)
@@ -184,19 +183,16 @@ class Guard:
 
     @property
     def has_own_detectors(self) -> bool:
-        """True if there are detectors besides the built-in ones."""
+        """True if there are detectors in addition to the built-in ones."""
         return bool(self._own)
 
     def warm(self) -> None:
-        """Compile and import what is compiled and imported at the first use."""
+        """Compile and import what is otherwise compiled and imported on first use."""
         warm(self.policy == "strict")
 
 
 class RunGuard:
-    """A guard within one run. Safe to use from several threads.
-
-    Made by `Guard.for_run`.
-    """
+    """The state of a guard in one run, from `Guard.for_run`. Thread-safe."""
 
     def __init__(self, guard: Guard, copying: CopyGuard | None, known: KnownSecrets) -> None:
         self.guard = guard
@@ -214,7 +210,7 @@ class RunGuard:
         self._catches_up = False
 
     def put_off(self, look: Callable[[], None]) -> None:
-        """Have something looked at before the next decision, which may never be asked for; in order.
+        """Defer a check until just before the next decision, if any; deferred checks keep their order.
 
         Args:
             look: Calls the guard.
@@ -222,7 +218,7 @@ class RunGuard:
         self._put_off.append(look)
 
     def prepare(self) -> None:
-        """Begin to compile patterns and to index the context in threads, so that the first output waits less."""
+        """Begin to compile patterns and to index the context in threads, so that the first output is not delayed."""
         if not self.guard.is_ever_on:
             return
         start_background(self.guard.warm, "rlmbox-guard")
@@ -230,7 +226,7 @@ class RunGuard:
             self._copying.prepare(self.guard.budgets_for(self.guard.policy))
 
     def release(self) -> None:
-        """Let go of the index of the context; what is checked after the run has it built again."""
+        """Release the index of the context; checks after the run rebuild it."""
         if self._copying is not None:
             self._copying.release()
 
@@ -245,20 +241,19 @@ class RunGuard:
         max_chars: int | None = None,
         dropped_chars: int = 0,
     ) -> Checked:
-        """Return what may leave of a text.
+        """Return the part of a text that may leave.
 
         Args:
-            text: What is to leave.
-            path: Where it goes.
-            model: The model that will read it; None where none does.
-            session: The session it is of.
-            turn: Its turn in the session. Outputs of one turn share its bounds; without a number each is a turn of its
-                own.
-            max_chars: A bound of this text alone, where it is narrower than that of the path.
-            dropped_chars: Characters that were left out of its middle before.
+            text: The text.
+            path: Its path.
+            model: The model that will read it; None if none does.
+            session: Its session.
+            turn: Its turn in the session. Outputs of one turn share a limit; without a number each has its own.
+            max_chars: A limit for this text alone, if narrower than that of the path.
+            dropped_chars: Number of characters dropped from its middle before.
 
         Raises:
-            ConfigError: The path is none, or a detector of the user's failed.
+            ConfigError: The path does not exist, or a user's detector failed.
         """
         self._catch_up()
         rules = _rules(path)
@@ -274,7 +269,7 @@ class RunGuard:
             shown = make_visible(shown)
         slack = _MARGIN_CHARS if max_chars is None else MAX_MARKER_CHARS + len(verdict.message)
         if room is not None and len(shown) > room + slack:
-            # Escapes are longer than what they stand for; a few do not matter, many do.
+            # Escapes are longer than the characters they represent; that matters if there are many.
             shown, more = bounded(shown, room, self.guard.bounds.head_share)
             hidden_chars += more
         checked = Checked(shown, findings, verdict.copied_chars, hidden_chars, verdict.message, shown != text)
@@ -291,7 +286,7 @@ class RunGuard:
         session: str = "",
         turn: int | None = None,
     ) -> Shown:
-        """Return what a model may be told of an output, with the notice of a cut apart from it; see `check`."""
+        """Return what a model may see of an output, with the notice of a cut separate from it; see `check`."""
         checked = self.check(
             text,
             path="observation",
@@ -305,7 +300,7 @@ class RunGuard:
         return Shown(kept, checked.hidden_chars, checked.cut_message)
 
     def secrets_in(self, text: str) -> list[Finding]:
-        """Return what is to be hidden of a text wherever it is kept, whatever the policy says of models.
+        """Return what is to be hidden in a text when it is stored, whatever the policy for models.
 
         Args:
             text: The text.
@@ -314,10 +309,10 @@ class RunGuard:
         return self.guard.findings(text, self._known, policy=policy)
 
     def suspects(self, texts: Iterable[str]) -> set[str]:
-        """Return those of many short texts in which `secrets_in` may find something; in all others it finds nothing.
+        """Return those of many short texts in which `secrets_in` may find something; in the others it finds nothing.
 
-        They are looked through together, an eighth of the time of one by one. A detector of the user's may find
-        something in a text only where it stands alone, so that with one of those every text is a suspect.
+        They are searched together, in an eighth of the time. A user's detector may depend on texts being separate, so
+        with one of those every text is a suspect.
 
         Args:
             texts: The texts.
@@ -336,27 +331,27 @@ class RunGuard:
         return found
 
     def redact_again(self, text: str, *, path: GuardPath, model: str | None = None) -> str:
-        """Return a text that was put together from checked ones, with whatever passed the checks of its parts hidden.
+        """Return a text composed of checked ones, with anything hidden that passed the checks of its parts.
 
-        Nothing is counted, bounded or cut.
+        Nothing is counted, limited or cut.
 
         Args:
             text: The text.
-            path: Where it goes.
-            model: The model that will read it; None where none does.
+            path: Its path.
+            model: The model that will read it; None if none does.
         """
         self._catch_up()
         return self._replaced(text, self.guard.policy_for(path, model), _PathRules())[0]
 
     def restore(self, text: str) -> str:
-        """Return a text for the user, with values in the place of this run's placeholders."""
+        """Return a text for the user, with this run's placeholders replaced by their values."""
         if PLACEHOLDER_BEGIN not in text:
             return text
         self._catch_up()
         return self._placeholders.restore(text)
 
     def restore_value(self, value: object) -> object:
-        """Return a JSON value for the user, with values in the place of this run's placeholders."""
+        """Return a JSON value for the user, with this run's placeholders replaced by their values."""
         return each_text(value, self.restore)
 
     def report(self) -> dict[str, object]:
@@ -377,7 +372,7 @@ class RunGuard:
             }
 
     def news(self, session: str) -> dict[str, Any] | None:
-        """Return what was found in a session since the last time, for an event; None for nothing.
+        """Return the findings in a session since the last call, for an event; None for nothing.
 
         Args:
             session: The session.
@@ -387,7 +382,7 @@ class RunGuard:
         return news.as_fields() if news is not None else None
 
     def _catch_up(self) -> None:
-        """Look at what was put off, before anything else; what that asks of the guard itself goes on."""
+        """Run deferred checks before anything else; their own calls of the guard are not deferred."""
         if not self._put_off:
             return
         with self._put_off_lock:
@@ -397,18 +392,18 @@ class RunGuard:
             try:
                 while self._put_off:
                     self._put_off[0]()
-                    self._put_off.popleft()  # only now, so that other threads wait for the end of it
+                    self._put_off.popleft()  # only now, so that other threads wait for its end
             finally:
                 self._catches_up = False
 
     def _redacted(
         self, text: str, policy: Policy, rules: _PathRules, room: int | None, dropped_chars: int
     ) -> tuple[str, tuple[Finding, ...], int]:
-        """Return the text within its bounds and redacted, what was found, and how much is hidden for length."""
+        """Return the text, limited and redacted, with its findings and the number of characters hidden for length."""
         if rules.is_read and (named := binary_name(text)):
             return named, (Finding("binary", 0, len(text), "named", why="bytes that are no text"),), dropped_chars
         if room is None or len(text) <= room + 2 * _MARGIN_CHARS:
-            # Where what is hidden makes it short enough, all of the rest is shown.
+            # If redaction makes it short enough, all of the rest is shown.
             shown, findings = self._replaced(text, policy, rules)
             most = len(shown) if room is None or len(text) <= room else room
             shown, hidden_chars = bounded(shown, most, self.guard.bounds.head_share, dropped_chars)
@@ -425,10 +420,9 @@ class RunGuard:
     def _replaced(
         self, text: str, policy: Policy, rules: _PathRules, *, start: int = 0, end: int | None = None
     ) -> tuple[str, list[Finding]]:
-        """Return a range of a text with placeholders, and what was found in it.
+        """Return a range of a text with placeholders, and the findings in it.
 
-        What lies before and after the range is looked at, so that a secret which is cut by it is seen whole, and it is
-        not returned.
+        The text around the range is searched, too, so that a secret cut by the range is recognised; it is not returned.
         """
         end = len(text) if end is None else end
         blobs = list(encoded_blobs(text)) if rules.is_read else []
@@ -452,7 +446,7 @@ class RunGuard:
         return "".join((*pieces, text[at:end])), numbered
 
     def _instead(self, text: str, found: Finding, blobs: list[tuple[Finding, str]]) -> tuple[int, str | None]:
-        """Return a finding's number and the text that takes its place; None where it stays."""
+        """Return a finding's number and its replacement; None if it stays."""
         if found.effect == "warned":
             return 0, None
         if found.effect == "named":
@@ -461,7 +455,7 @@ class RunGuard:
         return number, placeholder(found.kind, number)
 
     def _room(self, session: str, turn: int | None) -> int:
-        """Return how many characters of output a turn may still show."""
+        """Return the number of characters of output that a turn may still show."""
         bounds = self.guard.bounds
         with self._lock:
             number, used = self._turns.get(session, (None, 0))
@@ -492,11 +486,11 @@ class RunGuard:
 
 
 def each_text(value: object, change: Callable[[str], str]) -> object:
-    """Return a JSON value with each of its texts changed, keys too.
+    """Return a JSON value with each of its texts, including keys, replaced.
 
     Args:
         value: The value.
-        change: Returns what takes a text's place.
+        change: Returns the replacement of a text.
     """
     if isinstance(value, str):
         return change(value)
@@ -519,7 +513,7 @@ def _check_policy(policy: str) -> None:
 
 
 def _effect(found: Finding) -> FindingEffect:
-    return "warned" if found.effect == "warned" else "hidden"  # only blobs have a description in their place
+    return "warned" if found.effect == "warned" else "hidden"  # only blobs are replaced by a description
 
 
 def _allowed_by(allow: Iterable[str | re.Pattern[str]]) -> Callable[[str], bool]:
@@ -533,12 +527,12 @@ def _allowed_by(allow: Iterable[str | re.Pattern[str]]) -> Callable[[str], bool]
 
 
 def shown_plainly(text: str, *, max_chars: int, dropped_chars: int = 0) -> Shown:
-    """Return what the policy `off` shows of a text: all that fits, and nothing that does anything to a terminal.
+    """Return what the policy `off` shows of a text: as much as fits, without effect on a terminal.
 
     Args:
         text: The text.
-        max_chars: The most to show; a marker between head and tail comes on top.
-        dropped_chars: Characters that were left out of its middle before.
+        max_chars: Maximum number of characters, in addition to a marker between head and tail.
+        dropped_chars: Number of characters dropped from its middle before.
     """
     run = RunGuard(Guard("off"), None, KnownSecrets(()))
     checked = run.check(text, path="observation", max_chars=max_chars, dropped_chars=dropped_chars)

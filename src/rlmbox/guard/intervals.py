@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 
 
 class Intervals:
-    """A set of positions, as ranges that do not touch."""
+    """A set of positions, as disjoint ranges."""
 
     __slots__ = ("_ends", "_starts", "total")
 
@@ -16,13 +16,13 @@ class Intervals:
         self.total = 0
 
     def missing(self, start: int, end: int) -> int:
-        """Return how many positions of a range are not in the set."""
+        """Return the number of positions in a range that are not in the set."""
         first, last = bisect_left(self._ends, start), bisect_right(self._starts, end)
         pairs = zip(self._starts[first:last], self._ends[first:last], strict=True)
         return end - start - sum(max(0, min(end, e) - max(start, s)) for s, e in pairs)
 
     def add(self, start: int, end: int) -> None:
-        """Put a range into the set."""
+        """Add a range to the set."""
         if start >= end:
             return
         self.total += self.missing(start, end)
@@ -33,7 +33,7 @@ class Intervals:
         self._ends[first:last] = [end]
 
     def room_end(self, start: int, end: int, room: int) -> int:
-        """Return the furthest end up to which a range adds no more positions than there is room for."""
+        """Return the furthest end up to which a range adds at most `room` positions."""
         low, high = start, end
         while low < high:
             middle = (low + high + 1) // 2

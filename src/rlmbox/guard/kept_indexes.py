@@ -1,4 +1,4 @@
-"""Indexes of texts that are asked about again: to build one takes most of a short run over megabytes."""
+"""A cache of indexes of texts that are used again: building one takes most of a short run over megabytes."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ MOST_BYTES = 64 << 20
 
 
 class KeptIndexes:
-    """The indexes of contexts that had to have one twice, those that were used last first to stay.
+    """The indexes of contexts that needed one twice, least recently used ones dropped first.
 
-    Most texts are asked about once, and their indexes end with their runs. One that is built a second time is kept for
-    as long as its context is there, within a bound. Safe to use from several threads.
+    Most texts are used once, and their indexes end with their runs. An index built a second time is kept as long as its
+    context exists, within a limit. Thread-safe.
 
     Args:
-        most_bytes: Memory of all together.
+        most_bytes: Limit on the total memory.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._lock = threading.RLock()  # what is told of the end of a context may come while it is held
+        self._lock = threading.RLock()  # reentrant: a finalizer of a context may run while it is held
         self._contexts: dict[int, weakref.ref[Context]] = {}
         self._indexes: OrderedDict[int, CopyIndex] = OrderedDict()
 
     @property
     def size_bytes(self) -> int:
-        """Memory of all."""
+        """Total memory."""
         with self._lock:
             return sum(index.size_bytes for index in self._indexes.values())
 
     def of(self, context: Context) -> CopyIndex:
-        """Return the index of a context, which is built where it is not kept."""
+        """Return the index of a context, building it if it is not cached."""
         key = id(context)
         with self._lock:
             if (kept := self._indexes.get(key)) is not None:

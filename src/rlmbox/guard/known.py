@@ -1,8 +1,8 @@
-"""Secrets that the host holds, found wherever they turn up: whole or in pieces, plain or encoded.
+"""Detection of secrets that the host has, whole or in pieces, plain or encoded.
 
-Forms are plain, reversed, hexadecimal, base64 at its three alignments, and percent-encoded. Of a secret that looks
-random every piece of fifteen characters is found, because every such piece holds one of the windows of eight that are
-looked for. A short or ordinary one (`hunter2`) is found only whole, or its pieces would be words of the language.
+Encodings are reversal, hexadecimal, base64 at its three alignments, and percent-encoding. For a secret that looks
+random every piece of fifteen characters is found, because each contains one of the indexed windows of eight. A short or
+ordinary one (`hunter2`) is only found whole, because its pieces would be ordinary words.
 """
 
 from __future__ import annotations
@@ -31,13 +31,12 @@ _MIN_PIECES_BITS = 5.5
 
 
 class KnownSecrets:
-    """Finds secrets that are known.
+    """Finds known secrets.
 
-    They are kept in memory, in the process that holds them anyway; nothing that is printed, pickled or reported has
-    them.
+    They stay in the memory of the process that has them anyway; nothing printed, pickled or reported contains them.
 
     Args:
-        values: The secrets; those under six characters are left out, as they would match everywhere.
+        values: The secrets; those under six characters are ignored, as they would match everywhere.
         kind: Name in placeholders and reports.
     """
 
@@ -55,7 +54,7 @@ class KnownSecrets:
         return len(self._values)
 
     def __call__(self, text: str) -> Iterator[Finding]:
-        """Return where a known secret, or a piece of one, is."""
+        """Yield the places of known secrets, or of pieces of one."""
         if not self._values:
             return
         encoded = Encoded(text)
@@ -69,7 +68,7 @@ class KnownSecrets:
 
     @cached_property
     def _windows(self) -> dict[bytes, list[tuple[bytes, int]]]:
-        """The windows to look for: each with the forms that have it, and where."""
+        """The windows to search for: each with the encoded secrets that contain it, and the position there."""
         windows: dict[bytes, list[tuple[bytes, int]]] = {}
         for value in self._values:
             in_pieces = len(value) >= _MIN_PIECES_CHARS and bits_per_pair(value.replace(" ", "")) >= _MIN_PIECES_BITS
@@ -83,7 +82,7 @@ class KnownSecrets:
 
     @cached_property
     def _pattern(self) -> Any:
-        # Not through `compiled`, whose cache is the process's and would keep the secrets.
+        # Not through `compiled`, whose process-wide cache would retain the secrets.
         import re2
 
         options = re2.Options()
@@ -93,7 +92,7 @@ class KnownSecrets:
         )
 
     def _extended(self, data: bytes, start: int, end: int) -> tuple[int, int]:
-        """Return the longest stretch around a window that is part of the secret."""
+        """Return the longest match around a window that is part of the secret."""
         longest = start, end
         for form, begin in self._windows.get(data[start:end], ()):
             before = _common_suffix(data[max(0, start - begin) : start], form[:begin])
@@ -108,7 +107,7 @@ def _forms(value: str) -> set[bytes]:
     forms |= {urllib.parse.quote(value, safe="").encode(), urllib.parse.quote_plus(value).encode()}
     for variant in (data, data[::-1]):
         for lead in range(3):
-            # The characters that depend on what stands before and after are left out.
+            # Characters that depend on the surrounding text are excluded.
             whole = base64.b64encode(b"\0" * lead + variant)
             inner = whole[(0, 2, 3)[lead] : len(whole) - (0, 3, 2)[(lead + len(variant)) % 3]]
             forms |= {inner, inner.replace(b"+", b"-").replace(b"/", b"_")}
@@ -120,12 +119,12 @@ def _common_suffix(first: bytes, second: bytes) -> int:
 
 
 def secrets_of_environment(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of variables that are named as keys, tokens, secrets or passwords.
+    """Return the values of variables whose names suggest keys, tokens, secrets or passwords.
 
-    Values that are paths or plain words stay out: to hide `default` wherever a text has it would spoil the text.
+    Values that are paths or plain words are excluded: hiding every `default` would spoil a text.
 
     Args:
-        environ: Such as `os.environ`.
+        environ: The variables, such as `os.environ`.
     """
     return tuple(
         value

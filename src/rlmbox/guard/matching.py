@@ -9,7 +9,7 @@ from typing import Any
 
 @lru_cache(1024)
 def compiled(pattern: str) -> Any:
-    """Return a pattern, compiled when it is first wanted."""
+    """Return a pattern, compiled on first use."""
     import re2
 
     options = re2.Options()
@@ -18,7 +18,7 @@ def compiled(pattern: str) -> Any:
 
 
 def any_of(literals: Iterable[str]) -> str:
-    """Return the alternation of literals, longest first, so that none hides a longer one."""
+    """Return an alternation of literals, longest first, so that none shadows a longer one."""
     import re2
 
     ordered = sorted(set(literals), key=lambda literal: (-len(literal), literal))
@@ -26,7 +26,7 @@ def any_of(literals: Iterable[str]) -> str:
 
 
 class Encoded:
-    """The UTF-8 of a text and the way back to its characters.
+    """The UTF-8 of a text, with a mapping back to its characters.
 
     Attributes:
         text: The text.
@@ -53,7 +53,7 @@ class Encoded:
 
 
 def common_prefix(first: bytes, second: bytes) -> int:
-    """Return how many bytes two have in common at the beginning."""
+    """Return the length of the common prefix."""
     size = min(len(first), len(second))
     if first[:size] == second[:size]:
         return size

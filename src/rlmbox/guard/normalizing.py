@@ -1,8 +1,7 @@
-"""A text as detectors see it, with the way back to the positions of the original.
+"""Normalisation of a text for detectors, with a mapping to positions in the original.
 
-A secret is no less one with a zero-width space in the middle or with full-width digits. Detectors see NFKC forms,
-digits of all scripts as ASCII, letters that look Latin as Latin where they stand among Latin ones, and no characters
-that have no width.
+Zero-width spaces or full-width digits must not disguise a secret. Detectors see NFKC forms, digits of all scripts as
+ASCII, letters that look Latin as Latin among Latin ones, and no zero-width characters.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _UNSEEN = (
 )
 _INVISIBLE = re.compile(f"[{_UNSEEN}]")
 _LOOKALIKES = str.maketrans(
-    "АВЕЅІЈКМНОРСТХаеѕіјорсухԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοԛԝ",  # noqa: RUF001 - that they look alike is the point
+    "АВЕЅІЈКМНОРСТХаеѕіјорсухԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοԛԝ",  # noqa: RUF001 - intended lookalikes
     "ABESIJKMHOPCTXaesijopcyxdhABEZHIKMNOPTYXoqw",
 )
 _LETTERS = "".join(map(chr, _LOOKALIKES))
@@ -35,19 +34,19 @@ _NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 @dataclass(frozen=True, slots=True)
 class Normalized:
-    """A text for detectors.
+    """A normalised text.
 
     Attributes:
-        text: The normalised text.
-        segments: Where positions differ from the original's: the begin of each stretch in the normalised text and in
-            the original, and whether it is one character there. None where positions are the same.
+        text: The text.
+        segments: Where positions differ from the original: the start of each segment in the normalised text and in
+            the original, and whether it is one character there. None if all positions are the same.
     """
 
     text: str
     segments: tuple[list[int], list[int], list[bool]] | None = None
 
     def original_span(self, start: int, end: int) -> tuple[int, int]:
-        """Return the positions in the original of a range of the normalised text."""
+        """Return the span in the original of a range of the normalised text."""
         if self.segments is None or start >= end:
             return start, end
         return self._original(start), self._original(end - 1) + 1
@@ -59,7 +58,7 @@ class Normalized:
 
 
 def normalize(text: str) -> Normalized:
-    """Return a text as detectors see it."""
+    """Normalise a text for detectors."""
     if text.isascii():
         return Normalized(text)
     if unicodedata.is_normalized("NFKC", text) and not (_SUSPECT.search(text) or _FOREIGN_DIGIT.search(text)):
@@ -72,7 +71,7 @@ def normalize(text: str) -> Normalized:
 
 
 def _latin(found: re.Match[str]) -> str:
-    """Return letters that look Latin as Latin ones, where they stand beside such and not in a word of their script."""
+    """Replace letters that look Latin by Latin ones if they are next to such, and not in a word of their own script."""
     text, start, end = found.string, found.start(), found.end()
     before, after = text[max(0, start - 1) : start], text[end : end + 1]
     if _OTHER_LETTER.match(before) or _OTHER_LETTER.match(after):
@@ -82,7 +81,7 @@ def _latin(found: re.Match[str]) -> str:
 
 
 def _of_other_length(text: str) -> Normalized:
-    """Return a text without characters that have no width, and with those that stand for several spelled out."""
+    """Remove zero-width characters, and expand those that represent several characters."""
     pieces: list[str] = []
     begins, originals, are_single = [0], [0], [False]
     size = at = 0
@@ -100,10 +99,10 @@ def _of_other_length(text: str) -> Normalized:
 
 
 class _Single(dict[int, int]):
-    """A table for `str.translate` that is filled as characters are met, one for one.
+    """A one-to-one table for `str.translate` that is filled on demand.
 
     Attributes:
-        expanding: Characters that were met whose form is more than one character.
+        expanding: Characters seen whose normal form is longer than one character.
     """
 
     def __init__(self) -> None:

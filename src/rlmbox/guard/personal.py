@@ -1,4 +1,4 @@
-"""Personal data: e-mail addresses, telephone numbers, and numbers that carry a checksum."""
+"""Detection of personal data: e-mail addresses, telephone numbers, and numbers with a checksum."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _NOT_DOMAINS = frozenset(
 )
 _GIT_USERS = frozenset({"git", "hg", "svn"})
 
-# Ranges of the first digits by which issuers of cards are known (ISO/IEC 7812), with lengths.
+# Ranges of the first digits of card issuers (ISO/IEC 7812), with lengths.
 _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
     (4, 4, frozenset({13, 16, 19})),
     (51, 55, frozenset({16})),
@@ -77,13 +77,13 @@ _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
 
 
 def personal_data(text: str) -> Iterator[Finding]:
-    """Return e-mail addresses, telephone numbers, CPF, CNPJ, IBAN and card numbers."""
+    """Yield e-mail addresses, telephone numbers, CPF, CNPJ, IBAN and card numbers."""
     encoded = Encoded(text)
     if "@" in text:
         yield from _found(encoded, "email", _EMAIL, _is_email, "has the form of an e-mail address")
     if not compiled("[0-9]{3}").search(encoded.data):
         return
-    # An underscore beside a number is emphasis or joins it to a name; to the patterns it would be part of a word.
+    # An underscore next to a number is emphasis or a separator, but would be part of a word to the patterns.
     apart = encoded.data.replace(b"_", b" ")
     for kind, pattern, check in _CHECKED:
         yield from _found(encoded, kind, pattern, check, "its check digits are right", apart)
@@ -101,7 +101,7 @@ def _found(
         if (after[:1] in {".", ",", "-"} and not after[1:2].isdigit()) or (
             after[:2] == ".0" and not after[2:].isdigit()
         ):
-            after = " "  # the end of a sentence, or of a whole number that a table has as 52998224725.0
+            after = " "  # the end of a sentence, or of an integer that a table shows as 52998224725.0
         if check(encoded.data[start:end].decode(errors="replace"), before + after[:1]):
             yield Finding(kind, encoded.char(start), encoded.char(end), why=why)
 

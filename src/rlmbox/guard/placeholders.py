@@ -1,4 +1,4 @@
-"""The table of a run: which placeholder stands for which value."""
+"""The placeholder table of a run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ _NUMBERS = frozenset({"card", "cnpj", "cpf", "iban", "phone"})
 
 
 class Placeholders:
-    """Placeholders for values: the same one for the same value, and the way back.
+    """Placeholders for values: the same one for equal values, and the mapping back.
 
-    The first value of a kind is `<REDACTED: email>`, the next `<REDACTED: email 2>`. What differs only in how it is
-    written, such as the dots of a CPF or the case of an e-mail address, is the same value. Safe to use from several
-    threads.
+    The first value of a kind is `<REDACTED: email>`, the next `<REDACTED: email 2>`. Values that differ only in
+    spelling, such as the dots of a CPF or the case of an e-mail address, are equal. Thread-safe.
     """
 
     def __init__(self) -> None:
@@ -41,11 +40,11 @@ class Placeholders:
             return self._numbers[key]
 
     def restore(self, text: str) -> str:
-        """Return a text with values in the place of the placeholders that this run made."""
+        """Return a text with this run's placeholders replaced by their values."""
         return _PLACEHOLDER.sub(self._value, text)
 
     def counts(self) -> dict[str, int]:
-        """Return how many values there are of each kind."""
+        """Return the number of values of each kind."""
         with self._lock:
             return dict(self._counts)
 
@@ -54,7 +53,7 @@ class Placeholders:
 
 
 def placeholder(kind: str, number: int) -> str:
-    """Return the text that takes a value's place."""
+    """Return the placeholder of a value."""
     return f"<REDACTED: {kind}>" if number == 1 else f"<REDACTED: {kind} {number}>"
 
 

@@ -1,4 +1,4 @@
-"""Delimiters that a text cannot forge, because they hold letters that were drawn after the text."""
+"""Delimiters that a text cannot forge, because their nonce is chosen after the text."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 _NONCE_CHARS = 8
-_ALPHABET = "abcdefghijkmnpqrstuvwxyz"  # without digits, or a nonce might be taken for a number that is to be hidden
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz"  # no digits, so that a nonce is never taken for a number to be hidden
 
 
 def new_nonce() -> str:
-    """Return a nonce of 36 bits, to be made anew for each turn after its cells have run."""
+    """Return a nonce of 36 bits; a new one is needed for each turn after its cells have run."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(_NONCE_CHARS))
 
 
 def nonce_of(run_id: str, parts: Iterable[str]) -> str:
-    """Return the nonce of a turn, which is the same where the turn is taken again over its record.
+    """Return the nonce of a turn, which is the same when the turn is replayed.
 
-    It is a digest of all that stands between the delimiters, keyed with the run's name, which no code is told. A text
-    would have to hold its own digest.
+    It is a digest of everything between the delimiters, keyed with the run's name, which code does not know. To forge
+    one, a text would have to contain its own digest.
 
     Args:
         run_id: The run's name.
@@ -34,15 +34,15 @@ def nonce_of(run_id: str, parts: Iterable[str]) -> str:
 
 
 def quote(text: str, nonce: str, *, label: str = "output") -> str:
-    """Return a text between delimiters, so that nothing in it can pose as words of the system.
+    """Put a text between delimiters, so that nothing in it can pose as the system's words.
 
-    A turn, an error, a hint, a notice of a limit, a fence or a final tag inside the delimiters is data. A text that
-    has the nonce all the same, because it was shown one of the same turn, has it broken up.
+    A turn, an error, a hint, a notice of a limit, a fence or a final tag inside the delimiters is data. If the text
+    contains the nonce, because it was shown one of the same turn, that is broken up.
 
     Args:
-        text: What to quote.
+        text: The text.
         nonce: From `new_nonce`.
-        label: A word for what it is.
+        label: A word that describes the text.
     """
     broken = text.replace(nonce, f"{nonce[:4]}…") if nonce in text else text
     end = "" if broken.endswith("\n") or not broken else "\n"

@@ -1,7 +1,7 @@
-"""Tokens that no ordinary text has: rare by the pairs of their characters.
+"""Detection of tokens that look random, by the frequency of their pairs of characters.
 
-How much a token surprises is counted in bits per pair, against a table made from ordinary code and prose
-(`bench/guard_corpus/make_pairs.py`). Shannon entropy does not tell them apart: docs/decisions/0030.
+The score is bits per pair, against a table made from ordinary code and prose (`bench/guard_corpus/make_pairs.py`).
+Shannon entropy does not distinguish them: docs/decisions/0030.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _ULID = re.compile("01[0-9A-HJKMNP-TV-Z]{24}")
 _ADVISORY = re.compile(r"(?:.*/)?GHSA(?:-[2-9cfghjmpqrvwx]{4}){3}")
 _SUBSET_FONT = re.compile(r"/?[A-Z]{6}\+[A-Za-z][0-9A-Za-z-]*")
 _BLANK = re.compile(r"(.)\1{9}")
-# SSH public keys, C++ symbols, digests of packages.
+# SSH public keys, C++ symbols, package digests.
 _PUBLIC = ("AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh", "_Z", "sha256-", "sha384-", "sha512-")
-# Identifiers of objects, which providers of models and of payments show in their answers.
+# Object ids in the responses of model and payment providers.
 _OBJECT = re.compile(
     r"(?:asst|batch|call|chatcmpl|cmpl|container|file|fc|msg|req|resp|rlg|rs|run|srvtoolu|step|thread|toolu|vs"
     r"|acct|ch|cs|cus|evt|in|pi|pm|price|prod|seti|si|sub|txn)[_-][0-9A-Za-z]{14,64}"
@@ -47,7 +47,7 @@ _NAMED_PUBLIC = re.compile(
     re.IGNORECASE,
 )
 _BEFORE_BYTES = 20
-# A list of options, a sample, a range of characters: nobody draws eight in their order.
+# A list of options, a sample, a range of characters: eight consecutive characters are not random.
 _IN_ORDER = re.compile("12345678|abcdefgh|23456789|87654321", re.IGNORECASE)
 _MIN_LINE_CHARS = 56
 _BASE64 = ALPHABET[:-1].encode()
@@ -56,7 +56,7 @@ _BASE64 = ALPHABET[:-1].encode()
 class RareTokens:
     """Finds tokens that look random.
 
-    Digests in hexadecimal and lines of base64 are only warned of; UUIDs are left alone.
+    Digests in hexadecimal and lines of base64 only cause a warning; UUIDs are ignored.
 
     Args:
         hides_digests: Hide hexadecimal of 20 digits or more, and lines of base64, instead of warning.
@@ -66,14 +66,14 @@ class RareTokens:
         self._digest_effect: FindingEffect = "hidden" if hides_digests else "warned"
 
     def __call__(self, text: str) -> Iterator[Finding]:
-        """Return the rare tokens of a text."""
+        """Yield the rare tokens of a text."""
         encoded = Encoded(text)
         for found in compiled(_TOKENS).finditer(encoded.data):
             token, begin = found.group().decode(), found.start()
             if token[0] == "f" and token[1] in "BIPR" and encoded.data[begin - 1 : begin] == b"\\":
-                token, begin = token[2:], begin + 2  # a change of font in a manual page
+                token, begin = token[2:], begin + 2  # a font change in a manual page
             elif encoded.data[max(0, begin - 2) : begin] == b"*(":
-                token, begin = token[2:], begin + 2  # a character there that has a name of two letters
+                token, begin = token[2:], begin + 2  # a named character there, with two letters
             if (judged := self._judged(token, encoded.data, begin, found.end())) is not None:
                 start = encoded.char(begin)
                 yield Finding(judged[0], start, start + len(token), judged[1], why=judged[2])
@@ -87,7 +87,7 @@ class RareTokens:
         if _IN_ORDER.search(token) or _BLANK.search(token) or _NAMED_PUBLIC.search(before):
             return None
         if before[-1:] == b"." and before[-2:-1].isdigit() and _longest_part(token) <= _MAX_VERSION_PART_CHARS:
-            return None  # a version, such as 20.10.24+dfsg1-1+deb12u1+b6
+            return None  # a version number, such as 20.10.24+dfsg1-1+deb12u1+b6
         if len(token) <= MAX_CHARS and is_rare(token):
             if _is_line_of_many(data, start, end):
                 return "encoded-lines", self._digest_effect, "lines of base64"
@@ -96,14 +96,14 @@ class RareTokens:
 
 
 def _is_public(token: str, before: bytes) -> bool:
-    """Return whether a token is of a kind that is random and made to be public."""
+    """Return whether a token is of a kind that is random but public."""
     if token.startswith(_PUBLIC) or before.lower().endswith(_PUBLIC_BEFORE):
         return True
     return any(pattern.fullmatch(token) for pattern in (_UUID, _ULID, _OBJECT, _ADVISORY, _SUBSET_FONT))
 
 
 def _is_line_of_many(data: bytes, start: int, end: int) -> bool:
-    """Return whether a token is a line of base64 among others: as long as one beside it, or the rest after one."""
+    """Return whether a token is one of several lines of base64: as long as a neighbour, or a shorter last one."""
     begin, stop = data.rfind(b"\n", 0, start) + 1, data.find(b"\n", end)
     stop = len(data) if stop < 0 else stop
     if data[begin:start].strip() or data[end:stop].strip():
@@ -126,7 +126,7 @@ def is_rare(token: str) -> bool:
         return False
     if _longest_part(token) <= _MAX_NAME_PART_CHARS:
         return False
-    scored = token if any(map(str.islower, token)) else token.lower()  # NAMES_OF_CONSTANTS are words, too
+    scored = token if any(map(str.islower, token)) else token.lower()  # NAMES_OF_CONSTANTS consist of words
     return bits_per_pair(scored) >= (_MIN_BITS if any(map(str.isdigit, token)) else _MIN_BITS + 1)
 
 
@@ -135,7 +135,7 @@ def _longest_part(token: str) -> int:
 
 
 def bits_per_pair(token: str) -> float:
-    """Return how much the pairs of characters of a token surprise, on average."""
+    """Return the average score of a token's pairs of characters, in bits."""
     table, index = _table(), _index()
     codes = [index.get(character, len(ALPHABET) - 1) for character in token[:_SCORED_CHARS]]
     width = len(ALPHABET)
@@ -144,7 +144,7 @@ def bits_per_pair(token: str) -> float:
 
 
 def _is_mixed(token: str) -> bool:
-    """Return whether a token has a mixture of characters that words and numbers do not have."""
+    """Return whether a token mixes kinds of characters as words and numbers do not."""
     letters = sum(map(str.isalpha, token))
     is_scrambled = token.isalnum() and token.lower() != token != token.upper()
     return letters >= _MIN_LETTERS and (is_scrambled or any(map(str.isdigit, token)))

@@ -15,11 +15,11 @@ class Checked:
 
     Attributes:
         text: The text to send on.
-        findings: What was found, with positions in the text that was checked; never the values.
-        copied_chars: Different positions of the context that it shows.
-        hidden_chars: Characters that were left out for length.
-        cut_message: What the model is told, and `text` ends with, where it was cut for copying; empty otherwise.
-        is_changed: Whether `text` differs from what was checked.
+        findings: The findings, with positions in the checked text; never the values.
+        copied_chars: Number of distinct positions of the context that it shows.
+        hidden_chars: Number of characters hidden for length.
+        cut_message: Notice for the model at the end of `text` if it was cut for copying; empty otherwise.
+        is_changed: Whether `text` differs from the checked text.
     """
 
     text: str
@@ -35,7 +35,7 @@ class Checked:
         return dict(Counter(finding.kind for finding in self.findings))
 
     def as_json(self) -> dict[str, object]:
-        """Return all but the text as a JSON value, for an event."""
+        """Return everything except the text as a JSON value, for an event."""
         return {
             "findings": [asdict(finding) for finding in self.findings],
             "copied_chars": self.copied_chars,
@@ -47,12 +47,12 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The part of an output that a model may be told.
+    """The part of an output that a model may see.
 
     Attributes:
         text: The text, without `notice`.
-        hidden_chars: Characters that were left out for length.
-        notice: What the model is told where it was cut for copying; empty otherwise.
+        hidden_chars: Number of characters hidden for length.
+        notice: Notice for the model if it was cut for copying; empty otherwise.
     """
 
     text: str
@@ -68,7 +68,7 @@ class News:
         found: Counts by path, and by kind and effect.
         why: How each kind was recognised.
         copied_chars: Distinct characters of the context that were shown.
-        cuts: Texts that were cut or refused for copying.
+        cuts: Number of texts cut or refused for copying.
     """
 
     found: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -1,6 +1,6 @@
-"""Secrets whose form their issuer publishes.
+"""Detection of secrets whose format is published.
 
-One alternation of all keywords goes over the text; a format's own pattern is tried only where a keyword of it is.
+One alternation of all keywords is searched for; a format's own pattern is tried only at its keywords.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _BLANKS = frozenset("xX*.-_0#?$ ")
 _WORDS = re.compile(r"[0-9A-Za-z]*(?:[-_][a-z]+){3,}[0-9A-Za-z_-]*|[a-z_-]+|[A-Z_-]+|[0-9_-]+")
 _SHORT_MARK = 4
 _MAX_SECRET_BYTES = 400
-_MAX_KEY_BYTES = 32_768  # of private keys, the longest
+_MAX_KEY_BYTES = 32_768  # private keys are the longest
 
 
 class SecretDetector:
-    """Finds what has the form of a key, token or other secret.
+    """Finds text in the format of a key, token or other secret.
 
     Args:
         formats: The kinds to look for.
@@ -39,12 +39,12 @@ class SecretDetector:
         self._keywords = ""
 
     def __call__(self, text: str) -> Iterator[Finding]:
-        """Return the secrets in a text."""
+        """Yield the secrets in a text."""
         encoded = Encoded(text)
         pattern = compiled(self._prefilter())
         found = pattern.search(encoded.data)
         while found:
-            # One keyword may begin within another, `fc-` and `-us` in `…fc-us20`, but none within a secret.
+            # One keyword may begin within another, `fc-` and `-us` in `…fc-us20`, but never within a secret.
             at = found.start() + 1
             for each in self._formats_of(found.group()):
                 if span := _match(each, encoded.data, found.start()):
@@ -54,7 +54,7 @@ class SecretDetector:
             found = pattern.search(encoded.data, at)
 
     def _formats_of(self, keyword: bytes) -> tuple[KeyFormat, ...]:
-        """Return the formats of a keyword and of the shorter ones that it begins with."""
+        """Return the formats of a keyword and of its prefixes that are keywords."""
         if keyword not in self._formats:
             parts = [keyword[:size] for size in range(len(keyword), 0, -1)]
             tables = [(self._marked.get(part, ()), self._named.get(part.lower(), ())) for part in parts]
@@ -69,7 +69,7 @@ class SecretDetector:
 
 
 def _match(each: KeyFormat, data: bytes, position: int) -> tuple[int, int] | None:
-    """Return where a secret of a format is whose keyword is at a position."""
+    """Return the span of a secret of a format whose keyword is at a position."""
     if each.lookback_chars:
         begin = max(0, position - each.lookback_chars)
         found = compiled(each.pattern).search(data, begin, position + _MAX_SECRET_BYTES)
@@ -93,12 +93,12 @@ def _begins_in_word(each: KeyFormat, data: bytes, position: int) -> bool:
 
 @cache
 def _needs_boundary(each: KeyFormat) -> bool:
-    # A long mark with a separator is nobody's word; a short one, or one of letters alone, may be part of one.
+    # A long mark with a separator is never a word; a short one, or one of letters alone, may be part of one.
     return not each.ignores_case and any(len(mark) <= _SHORT_MARK or mark.isalnum() for mark in each.keywords)
 
 
 def _is_placeholder(value: bytes, each: KeyFormat) -> bool:
-    """Return whether a value stands for a key in a manual, such as `ghp_xxxxxxxx`, or is made of words."""
+    """Return whether a value is a placeholder in a manual, such as `ghp_xxxxxxxx`, or consists of words."""
     text = value.decode(errors="replace")
     mark = next((mark for mark in each.keywords if text.startswith(mark)), "")
     body = text[len(mark) :]

@@ -1,18 +1,18 @@
-"""Characters that do something, or nothing that can be seen, shown as what they are."""
+"""Making control characters and invisible characters visible."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-# Controls but tab and newline (a carriage return only where a newline follows), soft hyphen, zero-width and directional
+# Controls except tab and newline (a carriage return only if a newline follows), soft hyphen, zero-width and directional
 # marks, line separators, variation selectors that carry data, tags of plane 14, lone surrogates.
 _ALWAYS = (
     "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
     "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e01ef"
 )
 _ANY = re.compile(f"[{_ALWAYS}\r\u200c\u200d\ufe0f]")
-# A joiner belongs between letters of scripts that have them, and between emoji; elsewhere it hides something.
+# A joiner belongs between letters of certain scripts, and between emoji; elsewhere it hides something.
 _JOINED = "[\u0600-\u08ff\u0900-\u0dff\u1780-\u18af\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]"
 _JOINERS = "[\u200c\u200d]"
 _JOINS = re.compile(f"(?<={_JOINED}){_JOINERS}")
@@ -28,7 +28,7 @@ _UNSEEN, _MARK = ("Cc", "Cf", "Cs"), "\N{REPLACEMENT CHARACTER}"
 
 
 def make_visible(text: str) -> str:
-    """Return a text whose control, bidirectional and invisible characters are written as escapes of Python."""
+    """Return a text with control, bidirectional and invisible characters written as Python escapes."""
     return _SHOWN.sub(_escape, text) if _ANY.search(text) else text
 
 
@@ -40,10 +40,10 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text that does nothing to a terminal but show itself.
+    """Return text that has no effect on a terminal except to be shown.
 
     Args:
-        text: Any text; its control characters but tab and newline become U+FFFD, and so do joiners that join nothing.
+        text: Any text; control characters except tab and newline become U+FFFD, and so do joiners that join nothing.
     """
     joins = {found.start() for found in _JOINS.finditer(text)}
     return "".join(

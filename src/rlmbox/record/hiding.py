@@ -115,7 +115,7 @@ class HiddenValues:
         return frozenset(texts - self._suspects(texts))
 
     def _hidden_text(self, text: str) -> str:
-        """Return a text with values hidden, cached because turns repeat cells' output, and answers all turns."""
+        """Return a text with values hidden; cached, because the output of cells recurs in turns and in answers."""
         if text in self._plain:
             return text
         found = self._seen.get(text)

@@ -1,4 +1,4 @@
-"""Formats of keys, written from what their issuers publish: prefix, alphabet, length. A row is one kind."""
+"""Key formats as published by their issuers: prefix, alphabet, length. Each entry is one kind."""
 
 from rlmbox.guard.formats import ai, clouds, development, messaging, operations, payments
 from rlmbox.guard.formats.base import KeyFormat

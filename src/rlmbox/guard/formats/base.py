@@ -1,4 +1,4 @@
-"""The form of a row in the table of key formats."""
+"""An entry in the table of key formats."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ _SEPARATED = (
 
 @dataclass(frozen=True, slots=True)
 class KeyFormat:
-    """A kind of secret whose form its issuer publishes.
+    """A kind of secret whose format its issuer publishes.
 
     Attributes:
         kind: Name in placeholders and reports.
-        keywords: Literals, one of which every occurrence has. A text without any is not looked at further.
-        pattern: RE2 pattern, matched where the keyword begins. Where it has a group, the group is the secret.
+        keywords: Literals, one of which every secret contains; a text without any is not searched further.
+        pattern: RE2 pattern, matched at the keyword. If it has a group, the group is the secret.
         page: Where the issuer describes the format.
-        lookback_chars: How far before the keyword an occurrence begins; where it is not 0, the pattern is searched
-            from there.
-        ignores_case: Whether keywords match without regard to case.
-        ends_at_word: Whether what follows must not be a letter or digit, for formats without a mark of their own.
+        lookback_chars: How far before the keyword a secret begins; if not 0, the pattern is searched from there.
+        ignores_case: Whether keywords match regardless of case.
+        ends_at_word: Whether no letter or digit may follow, for formats without a distinctive mark.
     """
 
     kind: str
@@ -34,24 +33,24 @@ class KeyFormat:
 
 
 def marked(kind: str, keywords: str, pattern: str, page: str, *, lookback: int = 0) -> KeyFormat:
-    """Return the row of a format that is known by a mark of its own, such as a prefix.
+    """Return the entry of a format with a distinctive mark, such as a prefix.
 
     Args:
         kind: Its name.
         keywords: The marks, separated by spaces.
-        pattern: Of the whole secret.
+        pattern: Pattern of the whole secret.
         page: Where it is described.
-        lookback: Characters of the secret before the mark.
+        lookback: Number of characters of the secret before the mark.
     """
     return KeyFormat(kind, tuple(keywords.split()), pattern, page, lookback_chars=lookback)
 
 
 def named(kind: str, keywords: str, value: str, page: str) -> KeyFormat:
-    """Return the row of a format without a mark, which is known by its issuer's name before it.
+    """Return the entry of a format without a mark, recognised by its issuer's name before it.
 
     Args:
         kind: Its name.
-        keywords: Names, lower case, separated by spaces.
+        keywords: Names in lower case, separated by spaces.
         value: Pattern of the secret alone.
         page: Where it is described.
     """

@@ -1,4 +1,4 @@
-"""Keys of clouds and of hosts of programs."""
+"""Keys of clouds and hosting providers."""
 
 from rlmbox.guard.formats.base import KeyFormat, marked, named
 

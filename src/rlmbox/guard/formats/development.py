@@ -1,4 +1,4 @@
-"""Keys of code hosting, package registries, builds and the tools of developers."""
+"""Keys of code hosting, package registries, build services and developer tools."""
 
 from rlmbox.guard.formats.base import KeyFormat, marked, named
 

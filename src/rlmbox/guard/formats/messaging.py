@@ -1,4 +1,4 @@
-"""Keys of mail, chat, telephone, social networks, maps and customer services."""
+"""Keys of mail, chat, telephony, social networks, maps and customer services."""
 
 from rlmbox.guard.formats.base import KeyFormat, marked, named
 

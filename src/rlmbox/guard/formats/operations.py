@@ -1,4 +1,4 @@
-"""Keys of monitoring, databases, devices, and forms that no single issuer owns."""
+"""Keys of monitoring, databases and devices, and formats without a single issuer."""
 
 from rlmbox.guard.formats.base import KeyFormat, marked, named
 
@@ -174,7 +174,7 @@ FORMATS: tuple[KeyFormat, ...] = (
         "private-key",
         "-----BEGIN",
         r"-----BEGIN [0-9A-Z ]{0,40}(?:PRIVATE KEY(?: BLOCK)?|OpenVPN Static key V1)-----"
-        # To its end; where it is cut, as far as lines look like it. Without anything between it is only spoken of.
+        # Up to its end; if truncated, as far as lines look like it. With nothing in between it is only mentioned.
         r"(?:[^0-9A-Za-z]{0,8}(?:\\n)?[0-9A-Za-z+/=:,.\s\\\"'#*>|-]*?[0-9A-Za-z+/]{3}[0-9A-Za-z+/=:,.\s\\\"'#*>|-]*?"
         r"-----END [0-9A-Za-z ]{0,60}-----|(?:[\s\\nr\"'#*>|+]*[0-9A-Za-z+/=]{16,})+)",
         "https://datatracker.ietf.org/doc/html/rfc7468",

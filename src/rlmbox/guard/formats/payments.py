@@ -1,4 +1,4 @@
-"""Keys of payment providers, shops, carriers, and of money that is kept as keys."""
+"""Keys of payment providers, shops and carriers, and private keys of wallets."""
 
 from rlmbox.guard.formats.base import KeyFormat, marked, named
 
