@@ -205,3 +205,15 @@ async def test_an_expression_that_does_not_work_is_corrected(reply: str) -> None
     asked = rlm(repl("hits = [1]\nfound = {}"), reply, "FINAL(corrected)")
     assert (await asked.aask("?", TEXT)).text == "corrected"
     assert "expression that does not work" in said_to(asked.model)
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "value", "words"),
+    [("local", "'x' * (64 * 2**20 + 1)", "larger than 67,108,864 bytes"), ("monty", "'a'.upper", "repr of a function")],
+)
+async def test_a_variable_that_cannot_leave_is_not_the_word_of_its_name(sandbox: str, value: str, words: str) -> None:
+    limits = Limits(cell=CellLimits(memory_bytes=1 << 30, cell_timeout_s=60))
+    replies = (f"{repl(f'found = {value}')}\nFINAL(found)", "FINAL(corrected)")
+    asked = rlm(*replies, sandbox=SANDBOXES[sandbox], limits=limits)
+    assert (await asked.aask("?", TEXT)).text == "corrected"
+    assert words in said_to(asked.model)

@@ -54,6 +54,8 @@ KINDS: Mapping[str, object] = {
     "{None: 1, 'null': 2}": [[None, 1], ["null", 2]],
     "{float('inf'): {frozenset([2, 1])}}": {"Infinity": [[1, 2]]},
 }
+CTX = "<object with the functions chunk, chunk_documents, count"
+"""The beginning of what `ctx` is as a value."""
 TOWER: list[object] = ["<deeper than 195 levels>"]
 for _ in range(194):
     TOWER = [TOWER]
@@ -75,13 +77,18 @@ WITH_MODULES: Mapping[str, object] = {
     "[Written(), {'o': Plain()}]": ["Written!", {"o": "<__main__.Plain object>"}],
     "{'f': free, 'c': Plain}": {"f": "<function free>", "c": "<class '__main__.Plain'>"},
     "{Key('a'): Key('b')}": {'{"name": "a"}': {"name": "b"}},
+    "[collections, Point, json.dumps]": ["<module 'collections'>", "<class '__main__.Point'>", "<function dumps>"],
+    "Point": "<class '__main__.Point'>",
+    "json.dumps": "<function dumps>",
+    "SHOW_VARS": "<function SHOW_VARS>",
+    "ctx": CTX,
     "loop": [1, {"again": "<cycle>"}],
     "[x for x in deep]": [[[]]],
     "tower": TOWER,
     "{'at': tower}": {"at": TOWER[0]},
 }
 SETUP = """
-import collections, dataclasses, datetime, decimal
+import collections, dataclasses, datetime, decimal, json
 Point = collections.namedtuple('Point', 'x y')
 @dataclasses.dataclass
 class Person:
@@ -145,7 +152,7 @@ async def test_a_value_of_any_kind_is_the_same_answer_by_every_route(backend: st
         assert (await session.ask("Ready?")).value == "ready"
         for code, form, reply in asked:
             value = (await session.ask(f"What is {code}?")).value
-            if value != form:
+            if value != form and not (form is CTX and str(value).startswith(CTX)):
                 differ.append((reply, value))
     assert differ == []
 

@@ -246,6 +246,7 @@ async def medium() -> AsyncIterator[MontySandbox]:
         "[i for i, line in enumerate(context.splitlines()) if 'row 123' in line][:4]",
         "list(map(len, context.splitlines()[:3])), sum(map(len, context.splitlines()))",
         "context.partition(':')[0], context.rpartition('fox')[2], context.strip()[-5:]",
+        "isinstance(context.splitlines(), list), isinstance(context.splitlines(), (int, str))",
         "isinstance(context, str), context.startswith('row'), context.isascii(), 'row 8999' in context",
     ],
 )

@@ -23,11 +23,17 @@ from rlmbox.reply.code import program
 from rlmbox.reply.final_call import read_argument
 from rlmbox.reply.parse import Final, mentions_answer_dict, parse_reply
 from rlmbox.sandboxes.worker._values import TOO_DEEP
-from rlmbox.types import Cell, Execution, HostFunction, Source
+from rlmbox.types import Cell, CellError, Execution, HostFunction, Source
 
 MAX_SOURCES = 50
 _QUOTED = re.compile(r"`([^`\n]{3,300})`|\"([^\"\n]{8,300})\"|“([^”\n]{8,300})”")
 _LIKE_ITERATOR = re.compile(r"<[\w.]+ object( <?[\w.<>]+)?>")
+_OF_HANDLE = re.compile(r"<\w[\w ]*(?: of|:) (?:[\d,]+ characters|the context|\w+; go)")
+_IS_SHOWN = (
+    "[isinstance(each, (list, tuple, dict, set)) or (isinstance(each, str) and len(each) != {length}) "
+    "for each in [{value}]]"
+)
+_TOO_LONG = "it is or holds a text that is too long for one value here: answer with a part of it, such as context[:500]"
 _NOTHING = object()
 _IS_READY = "isinstance(answer, dict) and answer.get('ready') is True"
 _CONTENT = "answer['content']"
@@ -178,8 +184,9 @@ class AnswerRules:
         if not any(mentions_answer_dict(cell.code) for cell in cells):
             return None
         execution = await namespace.evaluate("answer")
-        if execution.error is None:
-            answer = execution.value
+        answer = execution.value
+        # It is shown as text where it holds a text that is too long for a value.
+        if execution.error is None and not (isinstance(answer, str) and _OF_HANDLE.search(answer)):
             if not (isinstance(answer, Mapping) and answer.get("ready") is True):
                 return None
             value = answer.get("content", "")
@@ -209,13 +216,12 @@ class AnswerRules:
             if execution.error is None:
                 value = _content(execution.value)
                 return FinalAnswer(in_words(value), value, final.sources)
-            if not final.text.isidentifier():
-                return _FAILED.format(error=f"{execution.error.type}: {execution.error.message}")
+            return _FAILED.format(error=f"{execution.error.type}: {execution.error.message}")
         return FinalAnswer(final.text, final.value, final.sources)
 
     async def _is_of_repl(self, namespace: Namespace, final: Final) -> bool:
         """Return whether the names in words that are Python are variables, or functions that they call."""
-        known = {*await namespace.variables(), "answer"}
+        known = {*await namespace.variables(), *self.variables()}
         if "(" in final.text:
             known |= {name.partition(".")[0] for name in namespace.host}
         return set(final.names) <= known
@@ -260,8 +266,16 @@ def _is_like_iterator(value: object) -> bool:
 
 
 async def _value_of(namespace: Namespace, expression: str) -> Execution:
-    """Evaluate the expression of an answer; as in a call of `FINAL`, an iterator becomes the list of its items."""
+    """Evaluate the expression of an answer: as in a call of `FINAL`, an iterator becomes the list of its items.
+
+    A text too long for one value is shown as a word on it, alone or in a list, as any cell's last expression is; an
+    answer is it not.
+    """
     execution = await namespace.evaluate(expression)
+    if isinstance(execution.value, str) and _OF_HANDLE.search(execution.value):
+        is_shown = _IS_SHOWN.format(value=expression, length=len(execution.value))
+        if (await namespace.evaluate(is_shown)).value == [True]:
+            return replace(execution, value=None, error=CellError("TypeError", _TOO_LONG, f"TypeError: {_TOO_LONG}"))
     if not _is_like_iterator(execution.value):
         return execution
     # An expression such as `map(str, found)` has another object each time that it is evaluated.

@@ -101,6 +101,8 @@ def _rlm_listed(value, own, around, classes):
     if len(around) > 60 or any([value is one for one in around]):
         return value
     around = around + [value]
+    if name == '_rlm_Lines':
+        return _rlm_large_lines_of(value)
     if name not in classes and (name in ({_ITERATORS}) or name.endswith('iterator')):
         return [_rlm_listed(item, own, around, classes) for item in value]
     if name in ('list', 'tuple'):

@@ -56,12 +56,16 @@ class MontyObject:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._methods: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"<object with the functions {', '.join(sorted(self._methods))}>"
 
     def exposed(self, host: Host) -> ClassInstance:
         """Wrap the object for Monty; method calls come back by name and never reach the object itself."""
         prefix = f"{self.name}."
-        methods = [name.removeprefix(prefix) for name in host if name.startswith(prefix)]
-        return ClassInstance(self, allowed_methods=methods)
+        self._methods = [name.removeprefix(prefix) for name in host if name.startswith(prefix)]
+        return ClassInstance(self, allowed_methods=self._methods)
 
 
 def function_name(snapshot: Any, objects: Mapping[UUID, str]) -> str:

@@ -70,6 +70,7 @@ _MAX_SUSPENSIONS = 2**31  # host calls are counted here instead
 _CALLS_OVERDUE = 20  # host calls allowed after the time limit, for a cell's clean-up code
 _INTERRUPT: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "the cell was stopped"}
 _SHORT_WAIT_S = 0.05
+_OF_OBJECTS = ("<function ", "<bound method>", "<class '")
 _PATIENCE = 4  # factor on the time limit of a replayed cell, since the machine may be busier than before
 _KILL_AFTER_S = 0.1
 _MAX_HOST_WORDS = 1_000
@@ -434,8 +435,8 @@ class MontyRepl:
         return snapshot.output
 
     def _of_function(self, text: str) -> str:
-        """Return an argument of a host call, with the `repr` of a function in CPython's form."""
-        return without_place(self.as_shown(text)) if text.startswith(("<function '", "<bound method>")) else text
+        """Return an argument of a host call, with the `repr` of a function or a class in CPython's form."""
+        return without_place(self.as_shown(text)) if text.startswith(_OF_OBJECTS) else text
 
     def as_shown(self, text: str) -> str:
         """Return a displayed text with the `repr` of functions and objects in CPython's form.

@@ -85,7 +85,9 @@ def value_of(result: Any, as_shown: Callable[[str], str]) -> tuple[object, str |
     if isinstance(value, MontyStdTypeProxy) or (isinstance(value, MontyClassProxy) and not value.is_dataclass):
         return _ADDRESS.sub("", written[:_OBJECT_CHARS]), written
     found = to_json(without_proxies(value))
-    return found if written == shown else each_text(found, lambda text: without_place(as_shown(text))), written
+    return found if written == shown and " at 0x" not in shown else each_text(
+        found, lambda text: without_place(as_shown(text))
+    ), written
 
 
 def without_place(text: str) -> str:

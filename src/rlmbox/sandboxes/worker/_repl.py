@@ -102,7 +102,7 @@ class Repl:
         self._host_names = {entry["name"].partition(".")[0] for entry in frame["functions"]} & injected.keys()
         self._joins = on_large.pop("Joins", None)
         injected |= on_large
-        injected |= {"context": context, "P": context, "query": frame["query"], "SHOW_VARS": self._show_vars}
+        injected |= {"context": context, "P": context, "query": frame["query"], "SHOW_VARS": listing_function(self)}
         builtins.help = helped  # type: ignore[assignment]
         builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
         injected["_rlm_settled"] = settled
@@ -133,10 +133,6 @@ class Repl:
             restored += [f"{parent}.{name}" for name, value in methods.items() if own.get(name, self) is not value]
             own.update(methods)
         return [name for name in restored if not name.startswith("_")]
-
-    def _show_vars(self) -> dict[str, str]:
-        """List the variables that cells have set, with a short description of each."""
-        return self.variables()
 
     def listing(self, _: str = "") -> dict[str, Any]:
         """Return the variables in the form of a cell's result."""
@@ -303,11 +299,25 @@ def _is_wide(error: BaseException) -> bool:
     return count > MOST_IN_GROUP
 
 
+def listing_function(repl: Repl) -> Callable[[], dict[str, str]]:
+    """Return the function with which a cell lists its variables."""
+
+    def function() -> dict[str, str]:
+        """List the variables that cells have set, with a short description of each."""
+        return repl.variables()
+
+    function.__name__ = function.__qualname__ = "SHOW_VARS"
+    return function
+
+
 def helped(*things: Any) -> None:
     """Print a thing's documentation; `site`, which defines `help`, is not loaded."""
     import pydoc
 
     pydoc.help(*things)
+
+
+helped.__name__ = helped.__qualname__ = "help"
 
 
 def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:

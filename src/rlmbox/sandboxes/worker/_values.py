@@ -20,6 +20,7 @@ types are recognised by the names in their method resolution order; `decimal` ne
 | Counter, defaultdict, OrderedDict and other dicts | dict |
 | numpy scalars and arrays | the result of `tolist()` |
 | an iterator, such as a generator, in an argument of a host call | list of its items |
+| a module | `<module 'name'>` |
 | anything else | `repr()` without an address, cut to 1,000 characters |
 | a value that contains itself | `"<cycle>"` |
 | a container below 195 levels | `"<deeper than 195 levels>"` |
@@ -263,6 +264,8 @@ class Writer:
             return lambda value, level: self._text_by(lambda: str(value), value)
         if names & {"numpy.generic", "numpy.ndarray"}:
             return self._array
+        if kind is type(re):  # without the file it is from
+            return lambda value, level: self._text_by(lambda: f"<module {value.__name__!r}>", value)
         return lambda value, level: self._text(_shown(value))
 
     def _handle(self, value: Any, level: int) -> Any:
