@@ -16,7 +16,7 @@ from rlmbox.sandboxes.kernel._landlock import landlock_abi
 from rlmbox.sandboxes.monty import MontySandbox
 from rlmbox.sandboxes.monty._code import read_cell
 from rlmbox.sandboxes.monty._known import Known
-from rlmbox.sandboxes.monty._refusals import CellRefused
+from rlmbox.sandboxes.monty._syntax import CellRefused
 from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 
 TEXT = Context.from_text("one two three")

@@ -23,6 +23,7 @@ _EXCEPTIONS = frozenset(
     "ArithmeticError ZeroDivisionError OverflowError AssertionError NotImplementedError StopIteration OSError "
     "FileNotFoundError PermissionError TimeoutError MemoryError ImportError BaseException".split()
 )
+_OF_KINDS = {"List": "list", "Dict": "dict", "Set": "set", "FrozenSet": "frozenset", "Tuple": "tuple"}
 _KNOWN = frozenset(dir(builtins))
 
 
@@ -37,6 +38,8 @@ class CallsRewriting(MethodsRewriting):
         if isinstance(function, ast.Name) and self.modules.get(function.id) in ("json.loads", "json.dumps"):
             return self._json(node, str(self.modules[function.id]).partition(".")[2])
         if isinstance(function, ast.Name) and function.id not in self._bound:
+            if function.id in ("isinstance", "issubclass") and len(node.args) == 2:
+                node.args[1] = self._kinds(node.args[1])
             if function.id in _SHOWING or function.id in self._host_names:
                 node.args = [self.as_shown(one) for one in node.args]
             changed = (self._of_objects if function.id in _OF_OBJECTS else self._builtin_call)(node, function.id)
@@ -52,6 +55,14 @@ class CallsRewriting(MethodsRewriting):
         if isinstance(function, ast.Name) and function.id in self._host_names:
             self._leave(node)
         return node
+
+    def _kinds(self, node: ast.expr) -> ast.expr:
+        """`List` of `typing`, which `isinstance` takes for `list`."""
+        if isinstance(node, ast.Tuple):
+            node.elts = [self._kinds(one) for one in node.elts]
+        name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+        is_one = name in _OF_KINDS and self._is_of_typing(node)
+        return load(_OF_KINDS[name]) if is_one else node
 
     def _leave(self, node: ast.Call) -> None:
         """Convert the arguments of a host call to types that can leave the worker."""

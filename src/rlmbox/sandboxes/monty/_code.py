@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import symtable
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -17,8 +18,9 @@ from rlmbox.sandboxes.monty import _errors, _large, _private
 from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._host import LARGE_TEXT
 from rlmbox.sandboxes.monty._known import Known
-from rlmbox.sandboxes.monty._refusals import CellRefused, check
+from rlmbox.sandboxes.monty._refusals import check
 from rlmbox.sandboxes.monty._rewrite import rewrite
+from rlmbox.sandboxes.monty._syntax import CellRefused
 from rlmbox.sandboxes.monty.modules import imported
 from rlmbox.sandboxes.worker._values import MAX_NODES
 from rlmbox.sandboxes.worker._values import REPR_CHARS as OBJECT_CHARS
@@ -317,7 +319,9 @@ def read_expression(code: str, *, known: Known = _NOTHING, hidden: Collection[st
 
 def _parsed(code: str) -> ast.Module:
     try:
-        return ast.parse(code)
+        tree = ast.parse(code)
+        symtable.symtable(code, "<cell>", "exec")  # finds names that are declared twice; makes no code
+        return tree
     except SyntaxError as error:
         raise CellRefused(error.msg, error.lineno, type(error).__name__) from None
     except ValueError as error:

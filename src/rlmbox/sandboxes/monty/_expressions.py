@@ -45,6 +45,8 @@ class ExpressionsRewriting(CallsRewriting):
     def _subscript(self, node: ast.Subscript) -> ast.expr:
         """Rewrite `d[k]` in a cell that may display the key of a KeyError, or that slices a dict."""
         key = node.slice
+        if isinstance(node.ctx, ast.Load) and self._is_of_typing(node.value):
+            return load(own_name("of_typing"))
         if not isinstance(node.ctx, ast.Load) or self.is_large or not self._words.are_caught:
             return self._children(node)
         if isinstance(key, ast.Slice):
@@ -56,6 +58,9 @@ class ExpressionsRewriting(CallsRewriting):
         if not self._words.keys_are_seen or _caught.tells_itself(key):
             return self._children(node)
         return call("worded_at", self.expression(node.value), self.expression(key))
+
+    def _is_type(self, node: ast.expr) -> bool:
+        return self._is_of_typing(node.value if isinstance(node, ast.Subscript) else node)
 
     def _compare(self, node: ast.Compare) -> ast.expr:
         """Rewrite `'name' in globals()` to a probe that reads the name."""
@@ -71,6 +76,8 @@ class ExpressionsRewriting(CallsRewriting):
 
     def _binop(self, node: ast.BinOp) -> ast.expr:
         """Rewrite operators of sets, divisions and products of a `timedelta`."""
+        if isinstance(node.op, ast.BitOr) and (self._is_type(node.left) or self._is_type(node.right)):
+            return load(own_name("of_typing"))  # `Dict[str, int] | None`
         of_sets = _sets.operator(node, self._sets)
         if of_sets is not None:
             return call(of_sets, self.expression(node.left), self.expression(node.right))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import posixpath
 from typing import Any
 
-from rlmbox.sandboxes.monty._refusals import CellRefused, lacking
+from rlmbox.sandboxes.monty._refusals import lacking
+from rlmbox.sandboxes.monty._syntax import CellRefused
 
 WORKING_DIRECTORY = "/tmp"  # noqa: S108 - a name inside the sandbox, where nothing exists
 _DIRECTORIES = frozenset({"/", WORKING_DIRECTORY})

@@ -7,6 +7,7 @@ may stop early, and an iterator of ours elsewhere.
 from __future__ import annotations
 
 import ast
+from typing import TypeGuard
 
 from rlmbox.sandboxes.monty._nodes import (
     all_of,
@@ -215,7 +216,7 @@ class LazyRewriting(Rewriting):
         source = self._as_generator(node.iter)
         if isinstance(source, ast.GeneratorExp) and self._can_inline(source):
             return self._inlined(node, source)
-        if isinstance(node.iter, ast.Call) and self._is_builtin(node.iter, _LAZY) and not changes_what_it_reads(node):
+        if self._is_lazy(node.iter) and not changes_what_it_reads(node):
             # Neither is it consumed elsewhere nor is its source modified: Monty's own does.
             node.iter.args = [self._consumed(one) for one in node.iter.args]
             node.iter.keywords = [ast.keyword(one.arg, self.expression(one.value)) for one in node.iter.keywords]
@@ -226,6 +227,12 @@ class LazyRewriting(Rewriting):
         node.target = self.expression(node.target)
         node.body, node.orelse = self.body(node.body), self.body(node.orelse)
         return [node]
+
+    def _is_lazy(self, node: ast.expr) -> TypeGuard[ast.Call]:
+        """Return whether a loop may leave a call to Monty; `zip(strict=True)` compares lengths at its end."""
+        if not isinstance(node, ast.Call) or not self._is_builtin(node, _LAZY):
+            return False
+        return all(one.arg in ("start", "iterable") for one in node.keywords)
 
     @staticmethod
     def _can_inline(source: ast.GeneratorExp) -> bool:

@@ -17,6 +17,7 @@ from rlmbox.sandboxes.monty._nodes import (
     own_name,
     parameters,
 )
+from rlmbox.sandboxes.monty._refusals import CALLED_BY, is_super
 from rlmbox.sandboxes.monty._rewriting import BUILTIN_METHODS, PARTS_OF_NUMBERS, UNBOUND
 
 CONSUMERS = frozenset(
@@ -43,7 +44,7 @@ CONSUMERS = frozenset(
 _CONSUMING_METHODS = frozenset({"join", "extend", "update", "union", "intersection", "difference", "writelines"})
 _OF_MANY = frozenset({"union", "intersection", "difference"})
 _CLASS_METHODS = frozenset({"fromkeys"})
-_STATIC = {"str.maketrans", "int.from_bytes", "float.fromhex", "bytes.fromhex"}
+_STATIC = {"str.maketrans", "bytes.maketrans", "int.from_bytes", "float.fromhex"}
 # Methods of builtin types that Monty lacks or has in part; calls of them go through our functions.
 METHOD_SHIMS = frozenset(
     "translate format_map difference_update intersection_update symmetric_difference_update union intersection "  # noqa: SIM905
@@ -76,13 +77,19 @@ class MethodsRewriting(LazyRewriting):
         return node
 
     def _unbound(self, kind: str, method: str) -> ast.expr:
-        if f"{kind}.{method}" in _STATIC and kind != "bytes":
+        if f"{kind}.{method}" in _STATIC:
             return load(own_name(f"{kind}_{method}"))
         if method in _CLASS_METHODS or method == "fromhex" or method.startswith("__"):
             return ast.Attribute(load(kind), method, ast.Load())
         return call("unbound", ast.Constant(kind), ast.Constant(method))
 
     def _method_call(self, node: ast.Call, function: ast.Attribute) -> ast.expr | None:
+        owner, name = function.value, function.attr
+        if CALLED_BY.get(name) == len(node.args) and not node.keywords and not is_super(owner):
+            return self.expression(_of_dunder(name, owner, node.args))
+        return self._named_method_call(node, function)
+
+    def _named_method_call(self, node: ast.Call, function: ast.Attribute) -> ast.expr | None:
         owner, name = function.value, function.attr
         is_gone_through, self._is_gone_through = self._is_gone_through, False
         if isinstance(owner, ast.Name) and owner.id in UNBOUND - self._bound:
@@ -220,6 +227,15 @@ class MethodsRewriting(LazyRewriting):
             return ast.Call(load(own_name("worded_sort")), [owner], node.keywords)
         function.value = owner
         return node
+
+
+def _of_dunder(name: str, owner: ast.expr, arguments: list[ast.expr]) -> ast.expr:
+    """`it.__next__()` is `next(it)`; values of Python's own types have no such methods in Monty."""
+    if name == "__getitem__":
+        return ast.Subscript(owner, arguments[0], ast.Load())
+    if name == "__contains__":
+        return ast.Compare(arguments[0], [ast.In()], [owner])
+    return ast.Call(load(name.strip("_")), [owner], [])
 
 
 def _is_whole_number(node: ast.expr) -> bool:

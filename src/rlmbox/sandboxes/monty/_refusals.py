@@ -18,8 +18,9 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, TypeGuard
 
-from rlmbox.sandboxes.monty import _tuples
+from rlmbox.sandboxes.monty import _syntax, _tuples
 from rlmbox.sandboxes.monty._nodes import OWN_PREFIX
+from rlmbox.sandboxes.monty._syntax import CellRefused
 from rlmbox.sandboxes.monty.modules import MODULES, offered_names
 
 if TYPE_CHECKING:
@@ -80,6 +81,16 @@ _DUNDERS = frozenset(
     "__radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __floordiv__ __mod__ __enter__ __exit__ __slots__ "
     "__annotations__ __doc__ __post_init__ __match_args__".split()
 )
+CALLED_BY = {
+    "__contains__": 1,
+    "__getitem__": 1,
+    "__iter__": 0,
+    "__len__": 0,
+    "__next__": 0,
+    "__repr__": 0,
+    "__str__": 0,
+}
+"""Methods that are called by a builtin or an operator instead, with the number of their arguments."""
 _READABLE_DUNDERS = frozenset({"__name__", "__class__", "__init__", "__doc__"})
 _NO_ATTRIBUTES = {
     "with_traceback": "the exception as it is",
@@ -101,21 +112,6 @@ _BASE_HINTS = {
 }
 
 
-class CellRefused(Exception):
-    """Raised for a cell that is not run.
-
-    Args:
-        message: What is wrong, and what to write instead.
-        line: The line of the cell, from 1.
-        type_name: Name of the exception type that the model is shown.
-    """
-
-    def __init__(self, message: str, line: int | None = None, type_name: str = "NotImplementedError") -> None:
-        super().__init__(message)
-        self.line = line
-        self.type_name = type_name
-
-
 def lacking(what: str, way: str, node: ast.AST | None = None) -> CellRefused:
     """Return the refusal of a feature that the REPL lacks.
 
@@ -130,7 +126,7 @@ def lacking(what: str, way: str, node: ast.AST | None = None) -> CellRefused:
 
 ADDED_NAMES = {
     "functools": frozenset({"cmp_to_key", "wraps"}),
-    "typing": frozenset({"NamedTuple"}),
+    "typing": frozenset({"NamedTuple", "NewType", "TypeVar", "cast"}),
     "dataclasses": frozenset({"asdict", "astuple", "replace"}),
     "re": frozenset({"L", "LOCALE", "PatternError", "U", "UNICODE", "VERBOSE", "X", "error", "purge", "subn"}),
 }
@@ -151,8 +147,17 @@ def check(tree: ast.Module, bound: Collection[str], known: Known, errors: Errors
         CellRefused: The cell uses something that Monty lacks.
     """
     modules = imported_names(tree, known)
-    _check_returns(tree)
+    _syntax.check(tree)
     _check_attributes_of_functions(tree, known)
+    _check_slots(tree)
+    called = {
+        id(node.func)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and CALLED_BY.get(node.func.attr) == len(node.args)
+        and not node.keywords
+    }
     asked = {id(node.comparators[0].func) for node in ast.walk(tree) if is_asked_for(node)}  # type: ignore[attr-defined]
     for node in ast.walk(tree):
         _check_own_names(node)
@@ -171,10 +176,15 @@ def check(tree: ast.Module, bound: Collection[str], known: Known, errors: Errors
             and id(node) not in errors.supers
         ):
             _check_builtin(node)
-        elif isinstance(node, ast.Attribute):
+        elif isinstance(node, ast.Attribute) and id(node) not in called:
             _check_attribute(node, modules)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             _check_import(node)
+
+
+def is_super(node: ast.expr) -> bool:
+    """Return whether a node is `super()`."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
 
 
 def is_asked_for(node: ast.AST) -> TypeGuard[ast.Compare]:
@@ -212,6 +222,8 @@ def _names_of(node: ast.AST) -> Iterator[str]:
 
 
 def _check_statement(node: ast.AST) -> None:
+    if isinstance(node, ast.arguments) and node.posonlyargs and node.kwarg:
+        raise lacking("a / together with **", "distinct names, without the /", node.kwarg)
     if isinstance(node, ast.Yield | ast.YieldFrom):
         raise lacking("yield", "a list that the function fills and returns", node)
     if isinstance(node, ast.Delete):
@@ -243,17 +255,6 @@ def _check_attributes_of_functions(tree: ast.Module, known: Known) -> None:
             raise lacking(f"an attribute of a function, such as {ast.unparse(node)},", "a dict beside it", node)
 
 
-def _check_returns(tree: ast.Module) -> None:
-    """Refuse `return` outside a function, which Monty accepts."""
-    queue: list[ast.AST] = [tree]
-    while queue:
-        node = queue.pop()
-        if isinstance(node, ast.Return):
-            raise CellRefused("'return' outside function", node.lineno, "SyntaxError")
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.expr):
-            queue.extend(ast.iter_child_nodes(node))
-
-
 def _check_keys(node: ast.AST) -> None:
     """Refuse equal keys of different types: CPython keeps the first, Monty the last."""
     keys = node.keys if isinstance(node, ast.Dict) else node.elts if isinstance(node, ast.Set) else []
@@ -275,6 +276,11 @@ def _check_call(node: ast.Call, bound: Collection[str]) -> None:
     function = node.func
     if _is_type_of_builtin(node, bound):
         raise lacking(ast.unparse(node), "the name of the function", node)
+    if (
+        ast.unparse(function) in ("isinstance", "issubclass")
+        and ast.unparse(node.args[-1] if node.args else node) == "type"
+    ):
+        raise lacking(f"{ast.unparse(function)}(..., type)", "callable(value), or the class itself", node)
     if _writes(node):
         raise lacking("a file to write to", "a variable, or io.StringIO()", node)
     if ast.unparse(function) in ("asyncio.gather", "gather") and any(one.arg for one in node.keywords):
@@ -331,6 +337,23 @@ def _check_class(node: ast.AST, *, is_whole: bool) -> None:
             raise lacking(f"@{ast.unparse(decorator)} on a method", "a plain method or function", member)
 
 
+def _check_slots(tree: ast.Module) -> None:
+    """`__slots__`, which Monty does not hold a class to, where an attribute that is none of them is given a value."""
+    slots = [
+        one.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for one in node.body
+        if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "__slots__"
+    ]
+    named = {str(one.value) for value in slots for one in ast.walk(value) if isinstance(one, ast.Constant)}
+    for node in ast.walk(tree) if slots else ():
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr not in named:
+            raise lacking(
+                f"{node.attr}, which no __slots__ has,", f"a class without __slots__, or add {node.attr} to them", node
+            )
+
+
 def _check_decorators(node: ast.ClassDef) -> None:
     for decorator in node.decorator_list:
         if isinstance(decorator, ast.Call) and any(one.arg == "order" for one in decorator.keywords):
@@ -345,6 +368,8 @@ def _check_pattern(node: ast.AST, errors: Errors) -> None:
 
 def _check_builtin(node: ast.Name) -> None:
     name = node.id
+    if name == "__class__":
+        raise lacking("__class__ in a method", "type(self)", node)
     if name in _LACKING:
         raise lacking(f"{name}()" if name != "property" else name, _LACKING[name], node)
     if name in _missing_builtins():
@@ -363,6 +388,8 @@ def _check_attribute(node: ast.Attribute, modules: dict[str, str]) -> None:
 
 def _check_module_name(module: str, name: str, node: ast.AST) -> None:
     offered = native_modules().get(module) or (offered_names(module) if module in MODULES else None)
+    if f"{module}.{name}" in _OF_INTERPRETER:
+        raise lacking(f"{module}.{name}", _OF_INTERPRETER[f"{module}.{name}"], node)
     if offered and name not in offered | ADDED_NAMES.get(module, frozenset()) and _has(module, name):
         raise lacking(f"{module}.{name}", _MODULE_WAYS.get(f"{module}.{name}", ""), node)
 
@@ -427,6 +454,12 @@ def _has(module: str, name: str) -> bool:
         return False
 
 
+_NAMES_OF_SYS = (
+    "abiflags api_version argv base_exec_prefix base_prefix builtin_module_names copyright exec_prefix executable "
+    "flags hexversion platform platlibdir prefix pycache_prefix version version_info"
+)
+_OF_INTERPRETER = {f"sys.{name}": "what Python 3.11 has, without asking for it" for name in _NAMES_OF_SYS.split()}
+"""Names of `sys` that tell of the interpreter, which is another one."""
 _MODULE_WAYS = {
     "abc": "a class without a base",
     "calendar": "datetime",

@@ -47,9 +47,9 @@ from rlmbox.sandboxes.monty._host import (
 from rlmbox.sandboxes.monty._known import Known
 from rlmbox.sandboxes.monty._large_host import text_functions
 from rlmbox.sandboxes.monty._place import LoopPlace
-from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._reprs import NO_METHODS, MethodShown, may_differ, of_cpython
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed, each_text, in_words, without_place
+from rlmbox.sandboxes.monty._syntax import CellRefused
 from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
 from rlmbox.sandboxes.monty._worker import MontyWorker
 from rlmbox.sandboxes.monty.modules import (

@@ -21,6 +21,7 @@ NO_METHODS = "the repr of a function or a method is not in this REPL: call it, a
 _MARKS = ("<built-in function type>", "<function ", "<bound method>", " object at 0x", "<class '")
 _OF_STRUCT_TIME = "time.struct_time("
 _FUNCTION = re.compile(r"<function '([\w<>]+)'( at 0x[0-9a-f]+)?>")
+_QUOTED = re.compile(r'"(<function [^"\n\']*>)"')
 _OF_HOST = re.compile(r"<function '([\w.]+)' external>")
 _OF_MODULE = re.compile(r"<function (\w+)( at 0x2[0-9a-f]{5})?>")
 _OBJECT = re.compile(r"<([A-Za-z_]\w*) object( at 0x[0-9a-f]+)?>")
@@ -78,7 +79,7 @@ def of_cpython(text: str, known: Known) -> str:
             return _OF_PATTERNS.get(found[0], found[0])
         return found[0].replace(found[1], f"__main__.{found[1]}", 1)
 
-    text = _FUNCTION.sub(named, _of_python(text))
+    text = _QUOTED.sub(r"'\1'", _FUNCTION.sub(named, _of_python(text)))
     return _CLASS.sub(of_class, _OBJECT.sub(of_class, text))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import io
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,8 @@ from rlmbox.sandboxes._cells import bounded
 from rlmbox.sandboxes.monty._caught import SLICES_ARE_KEYS
 from rlmbox.sandboxes.monty._code import REPR_CHARS, CellSource
 from rlmbox.sandboxes.monty._host import without_proxies
-from rlmbox.sandboxes.monty._refusals import CellRefused, native_modules
+from rlmbox.sandboxes.monty._refusals import native_modules
+from rlmbox.sandboxes.monty._syntax import CellRefused
 from rlmbox.sandboxes.monty._types import TypeProblem
 from rlmbox.sandboxes.monty.modules._words import STATISTICS, in_this_version, type_name
 from rlmbox.sandboxes.worker._values import MAX_LEVELS, to_json
@@ -258,7 +260,7 @@ _OF_RE = re.compile(r"(?<=['\"])(Match|Pattern)(?=['\"])")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
 _NOT_YET = re.compile(
-    r"not yet support|must be sys\.stdout or sys\.stderr|^Python int too large to convert to C ssize_t"
+    r"not yet support|'of_typing'|must be sys\.stdout or sys\.stderr|^Python int too large to convert to C ssize_t"
     r"|^Internal error in monty|unhashable type: '\w*(Error|Exception|StopIteration)'"
     r"|^ord\(\) expected string of length 1, but bytes found"
 )
@@ -277,6 +279,12 @@ _OF_TYPES = {
     "generator": types.GeneratorType,
     "method": types.MethodType,
     "module": types.ModuleType,
+    "Stream": io.BytesIO,
+    "list_iterator": type(iter([])),
+    "tuple_iterator": type(iter(())),
+    "dict_keys": type({}.keys()),
+    "dict_values": type({}.values()),
+    "dict_items": type({}.items()),
 }
 
 
@@ -288,7 +296,7 @@ def _module_of(kind: str) -> set[str]:
 def _python_has(kind: str, attribute: str) -> bool:
     """Return whether CPython's type or module of a name has an attribute."""
     owner = getattr(builtins, kind, None) or _OF_TYPES.get(kind)
-    for module in {"datetime", "decimal", "collections", "re", "pathlib", *_module_of(kind)}:
+    for module in {"datetime", "decimal", "collections", "re", "pathlib", "random", *_module_of(kind)}:
         owner = owner or getattr(importlib.import_module(module), kind.rpartition(".")[2], None)
     if owner is None and kind in native_modules():
         owner = importlib.import_module(kind)

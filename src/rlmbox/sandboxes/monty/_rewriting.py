@@ -16,6 +16,8 @@ UNBOUND = frozenset({"str", "bytes", "list", "dict", "set", "tuple", "int", "flo
 BUILTIN_METHODS = frozenset(
     name for kind in (str, bytes, list, dict, set, tuple, int, float) for name in dir(kind) if not name.startswith("_")
 ) - {"real", "imag", "numerator", "denominator"}
+OF_UNIONS = ("Optional", "Union")
+"""Types of `typing` that Monty has itself."""
 PARTS_OF_NUMBERS = frozenset({"real", "imag", "numerator", "denominator"})
 
 
@@ -86,6 +88,14 @@ class Rewriting(ABC):
         """Return whether an attribute is a name that we add to a module, such as `dataclasses.asdict`."""
         module = self.modules.get(node.value.id) if isinstance(node.value, ast.Name) else None
         return node.attr in OWN_NAMES.get(module or "", ())
+
+    def _is_of_typing(self, node: ast.expr) -> bool:
+        """Return whether a node is `Dict`, `typing.Callable` or their like; `Optional` and `Union` are Monty's own."""
+        if isinstance(node, ast.Attribute):
+            is_module = isinstance(node.value, ast.Name) and self.modules.get(node.value.id) == "typing"
+            return is_module and node.attr not in OF_UNIONS
+        name = self.modules.get(node.id, "") if isinstance(node, ast.Name) else ""
+        return name.startswith("typing.") and name.partition(".")[2] not in OF_UNIONS
 
     def _asks(self, node: ast.Call) -> bool:
         """Return whether an argument of a call contains a call of a host function."""

@@ -29,9 +29,9 @@ from rlmbox.sandboxes.monty import _walls
 from rlmbox.sandboxes.monty._code import CellSource, read_cell
 from rlmbox.sandboxes.monty._history import CellRun
 from rlmbox.sandboxes.monty._known import Known
-from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._repl import MontyRepl, Setting
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed, cell_error, outcome_of, refusal_error, value_of
+from rlmbox.sandboxes.monty._syntax import CellRefused
 from rlmbox.sandboxes.monty._worker import MontyWorker
 from rlmbox.sandboxes.monty.modules import NOTES
 from rlmbox.sandboxes.worker._clocks import ClockReaders
