@@ -321,13 +321,13 @@ def _parsed(code: str) -> ast.Module:
     try:
         tree = ast.parse(code)
         symtable.symtable(code, "<cell>", "exec")  # finds names that are declared twice; makes no code
-        return tree
     except SyntaxError as error:
         raise CellRefused(error.msg, error.lineno, type(error).__name__) from None
     except ValueError as error:
         raise CellRefused(str(error), None, "SyntaxError") from None
     except (MemoryError, RecursionError):
         raise CellRefused("the cell is nested too deeply: split it", 1, "SyntaxError") from None
+    return tree
 
 
 def _written(tree: ast.Module, *, has_value: bool, classes: Collection[str]) -> CellSource:
