@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlmbox.guard import quote, shown_plainly
-from rlmbox.loop.observation import missing_variable, no_code, observe
+from rlmbox.guard import Guard, quote
+from rlmbox.loop import observation as observations
+from rlmbox.loop.observation import missing_variable
 from rlmbox.types import Cell, CellError, Execution, Observation
 
 NONCE = "abcdefgh"
+shown_plainly = Guard("off").for_run().show
+observe = partial(observations.observe, show=shown_plainly)
+no_code = partial(observations.no_code, show=shown_plainly)
 MARK_CHARS = 100  # room for the mark that takes the middle's place
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -24,9 +24,6 @@ from rlmbox.retrieval.embedding import EmbeddingCalls
 from rlmbox.retrieval.fusion import depth_of, fused
 from rlmbox.types import Usage
 
-Retrieve = Callable[[Context, str, int], Sequence[str]]
-"""Finds passages: takes the text, the question and a number, and returns passages, best first, each with its place."""
-
 _PASSAGE_CHARS = 2_200  # upper bound, including the line with its place
 
 
@@ -37,14 +34,13 @@ class RetrievalArm(OneRequestArm):
         model: The model.
         name: Its name in the table.
         k: Number of passages to send.
-        retrieve: Finds passages in the text; None for `Context.rank` (BM25).
         retriever: An index to search instead of the text: by words, and by vectors if it has them. It is closed with
-            the arm.
+            the arm. None ranks passages of the text by `Context.rank` (BM25).
         guard: Checks what leaves; None to hide secrets and personal data.
         retries: Retry policy for failed requests; None for the default.
 
     Raises:
-        ConfigError: `k` is not a valid number, or both `retrieve` and `retriever` are given.
+        ConfigError: `k` is not a valid number.
     """
 
     def __init__(
@@ -53,23 +49,18 @@ class RetrievalArm(OneRequestArm):
         *,
         name: str = "retrieval",
         k: Any = 10,
-        retrieve: Retrieve | None = None,
         retriever: Retriever | None = None,
         guard: Guard | None = None,
         retries: RetryPolicy | None = None,
     ) -> None:
         if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= 100:
             raise ConfigError(f"k must be a whole number from 1 to 100, not {k!r}")
-        if retrieve is not None and retriever is not None:
-            raise ConfigError("passages are found by retrieve or by retriever; give one of them")
         super().__init__(name, model, guard, retries)
         self._k = k
-        self._retrieve = retrieve or ranked_passages
         self._retriever = retriever
         self._vectors: VectorRetriever | None = retriever if has_vectors(retriever) else None
         self._embedder = self._vectors.embedder if self._vectors is not None else None
-        own = "ctx.rank" if retrieve is None else getattr(retrieve, "__name__", type(retrieve).__name__)
-        self._by = own if retriever is None else retriever.name
+        self._by = "ctx.rank" if retriever is None else retriever.name
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -118,7 +109,7 @@ class RetrievalArm(OneRequestArm):
             if self._retriever is not None:
                 found, cost_usd = await self._from_index(self._retriever, asked, most_usd)
             else:
-                found = await to_thread.run_sync(self._retrieve, trial.context, asked, self._k)
+                found = await to_thread.run_sync(ranked_passages, trial.context, asked, self._k)
         except (ValueError, RLMError) as error:
             return Excerpt(None, " ".join(str(error).split()))
         text = "\n\n".join(found) or "(no passage was found)"

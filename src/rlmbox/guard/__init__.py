@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rlmbox.guard.bounds import MAX_MARKER_CHARS, OutputBounds, bounded
     from rlmbox.guard.copying import CopyBudgets
     from rlmbox.guard.findings import Detector, Finding
-    from rlmbox.guard.guard import Guard, GuardPath, Policy, RunGuard, each_text, shown_plainly
+    from rlmbox.guard.guard import Guard, GuardPath, Policy, RunGuard, each_text
     from rlmbox.guard.known import secrets_of_environment
     from rlmbox.guard.quoting import new_nonce, nonce_of, quote
     from rlmbox.guard.results import Checked, Shown
@@ -31,7 +31,6 @@ __all__ = [
     "nonce_of",
     "quote",
     "secrets_of_environment",
-    "shown_plainly",
 ]
 
 _HOMES = {
@@ -52,7 +51,6 @@ _HOMES = {
     "nonce_of": "rlmbox.guard.quoting",
     "quote": "rlmbox.guard.quoting",
     "secrets_of_environment": "rlmbox.guard.known",
-    "shown_plainly": "rlmbox.guard.guard",
 }
 
 __getattr__ = late_names(globals(), _HOMES)  # printing needs only `visible`

@@ -524,16 +524,3 @@ def _allowed_by(allow: Iterable[str | re.Pattern[str]]) -> Callable[[str], bool]
         else:
             patterns.append(each)
     return lambda value: value.casefold() in values or any(each.fullmatch(value) for each in patterns)
-
-
-def shown_plainly(text: str, *, max_chars: int, dropped_chars: int = 0) -> Shown:
-    """Return what the policy `off` shows of a text: as much as fits, without effect on a terminal.
-
-    Args:
-        text: The text.
-        max_chars: Maximum number of characters, in addition to a marker between head and tail.
-        dropped_chars: Number of characters dropped from its middle before.
-    """
-    run = RunGuard(Guard("off"), None, KnownSecrets(()))
-    checked = run.check(text, path="observation", max_chars=max_chars, dropped_chars=dropped_chars)
-    return Shown(checked.text, checked.hidden_chars)

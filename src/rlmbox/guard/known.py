@@ -37,12 +37,10 @@ class KnownSecrets:
 
     Args:
         values: The secrets; those under six characters are ignored, as they would match everywhere.
-        kind: Name in placeholders and reports.
     """
 
-    def __init__(self, values: Iterable[str], *, kind: str = "known-secret") -> None:
+    def __init__(self, values: Iterable[str]) -> None:
         self._values = tuple(dict.fromkeys(value for value in values if len(value) >= _MIN_CHARS))
-        self._kind = kind
 
     def __repr__(self) -> str:
         return f"<KnownSecrets: {len(self._values)}>"
@@ -64,7 +62,7 @@ class KnownSecrets:
                 continue
             start, end = self._extended(encoded.data, *found.span())
             at = end
-            yield Finding(self._kind, encoded.char(start), encoded.char(end), why="is a secret of this host")
+            yield Finding("known-secret", encoded.char(start), encoded.char(end), why="is a secret of this host")
 
     @cached_property
     def _windows(self) -> dict[bytes, list[tuple[bytes, int]]]:

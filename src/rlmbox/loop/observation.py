@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rlmbox.guard import MAX_MARKER_CHARS, Shown, bounded, quote, shown_plainly
+from rlmbox.guard import MAX_MARKER_CHARS, Shown, bounded, quote
 from rlmbox.loop.hints import close_names, hint
 from rlmbox.types import Cell, CellError, Execution, Observation
 
@@ -65,7 +65,7 @@ def observe(
     executions: Sequence[Execution],
     *,
     nonce: str,
-    show: Show = shown_plainly,
+    show: Show,
     variables: Mapping[str, str] | None = None,
     names: Sequence[str] = (),
     problems: Sequence[str] = (),
@@ -157,7 +157,7 @@ class _Told:
         return shown.text
 
 
-def no_code(problems: Sequence[str] = (), notes: Sequence[str] = (), *, nonce: str, show: Show = shown_plainly) -> str:
+def no_code(problems: Sequence[str] = (), notes: Sequence[str] = (), *, nonce: str, show: Show) -> str:
     """Write the message for a reply with neither code nor a final answer.
 
     Args:

@@ -85,18 +85,13 @@ class RetryPolicy:
 
 
 class RetryBudget:
-    """A retry budget: a token bucket for a provider's extra requests, which each request fills a little.
+    """A retry budget: a token bucket for a provider's extra requests, which each request fills a little."""
 
-    Args:
-        clock: Returns seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._saved = 0.0
         self._spared = 0.0
-        self._spared_at_s = clock()
+        self._spared_at_s = time.monotonic()
 
     def note_request(self, policy: RetryPolicy) -> None:
         """Count a request, whether first attempt or retry."""
@@ -110,7 +105,7 @@ class RetryBudget:
                 self._saved -= 1
                 return True
             # The spare ones are restored, one a second, or a single request after an outage could never be retried.
-            now_s = self._clock()
+            now_s = time.monotonic()
             self._spared = max(0.0, self._spared - (now_s - self._spared_at_s))
             self._spared_at_s = now_s
             if self._spared + 1 > policy.spare:
@@ -123,13 +118,9 @@ class CircuitBreaker:
     """Stops requests to a provider that fails repeatedly, and probes it with one request after a while.
 
     The pattern is Nygard's ("Release It!", 2007): closed, open, and half-open while one request probes.
-
-    Args:
-        clock: Returns seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._failures = 0
         self._openings = 0
@@ -148,7 +139,7 @@ class CircuitBreaker:
                 return 0.0
             if self._probing:
                 return _PROBE_POLL_S
-            left_s = self._until_s - self._clock()
+            left_s = self._until_s - time.monotonic()
             if left_s <= 0:
                 self._probing = True
                 return 0.0
@@ -168,7 +159,7 @@ class CircuitBreaker:
             enough = 0 < policy.failures_to_open <= self._failures
             # Requests in flight when it opened fail too, which is no new information.
             if probed or (enough and self._until_s is None):
-                self._until_s = self._clock() + min(policy.open_s * 2.0**self._openings, _LONGEST_OPEN_S)
+                self._until_s = time.monotonic() + min(policy.open_s * 2.0**self._openings, _LONGEST_OPEN_S)
                 self._openings += 1
 
     def forget(self) -> None:
