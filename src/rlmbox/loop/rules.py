@@ -25,6 +25,7 @@ It takes the answer; or the answer and `ask`, by which it asks a model: `ask(pro
 
 _FIGURE = re.compile(r"(?<![\w.,])\d(?:[\d,.]*\d)?")
 _FIGURE_CHARS = 100
+_COMPLAINT_CHARS = 100_000
 _UNSEEN = "No cell has printed {figure}, which is in your answer. Compute it with code, print it, and answer again."
 
 
@@ -62,6 +63,8 @@ def validated_by(check: Validator) -> AnswerRule:
             raise ConfigError(f"validate raised {type(error).__name__}: {error}") from error
         if not isinstance(wrong, str | None):
             raise ConfigError(f"validate returns None or what is wrong, a text, not {wrong!r}"[:300])
+        if wrong and len(wrong) > _COMPLAINT_CHARS:  # no model reads on
+            wrong = f"{wrong[:_COMPLAINT_CHARS]} … ({len(wrong):,} characters)"
         return f"The answer was not accepted: {wrong}" if wrong else None
 
     rule.__name__ = str(getattr(check, "__name__", type(check).__name__))  # its name in the record

@@ -286,7 +286,12 @@ class Scope:
     async def append(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
         """Record an event of this session, and return it, as the record has it, when it is durable; see `event`."""
         recorded = self.run.journal.read_back(self.session_id, kind)
-        return recorded or await self.run.journal.append(self.event(kind, state, **fields))
+        if recorded is not None:
+            return recorded
+        event = self.event(kind, state, **fields)
+        with anyio.CancelScope(shield=True):  # an answer that is there is recorded
+            await self.run.journal.look_through(event)
+        return await self.run.journal.append(event)
 
     def tells(self, state: State, model: str, key: str, number: int | None = None) -> RequestTale:
         """Return a recorder for the events of one request.

@@ -27,6 +27,7 @@ from rlmbox.loop.arguments import (
 from rlmbox.loop.batches import call_for_each, error_text, error_value
 from rlmbox.loop.bridge import current_call, ended_with, recorded_error
 from rlmbox.loop.json_schema import UnusableSchema
+from rlmbox.loop.long_texts import off_loop
 from rlmbox.loop.scope import Scope
 from rlmbox.loop.task import AskForRule, Task
 from rlmbox.loop.typed import MOST_ANSWERS, AnswerType
@@ -276,7 +277,7 @@ class Subcalls:
 
         text, *_ = await self._run.journal.once(self.effect(began, lambda: tale.cost_usd), ask)
         self._run.budget.check(account)
-        thought, answer = split_thought(text)
+        thought, answer = await off_loop(split_thought, text)
         if not answer.strip():
             only = "only reasoning" if thought else "empty"
             raise ModelError(f"{target.name}: the reply is {only}, no answer; ask in other words, or allow more tokens")

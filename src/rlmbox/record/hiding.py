@@ -34,6 +34,7 @@ _HOLD_NUMBERS = frozenset({"arguments", "keywords", "value", "inputs", "tables",
 _LEAST_CHARS = 6
 _HELD_CHARS, _BEFORE_CHARS, _LONGEST_CHARS = 64, 200, 32_768
 _KEPT_CHARS = 8_000_000
+_KEPT_LONG_TEXTS = 8  # a reply is in the event of its turn again, and an answer in that of its session
 _KEPT_CLASSES = 512
 _MANY_TEXTS = 1_000
 _KEPT_ENTRY_CHARS = 100  # size of a cache entry besides its text
@@ -69,7 +70,7 @@ class HiddenValues:
         self._plain: frozenset[str] = frozenset()  # texts of the current event with nothing to hide
         self._values = dict(known or {})
         self._placeholders = {(_is_number(name), value): name for name, value in self._values.items()}
-        self._found: dict[str, list[_Span]] = {}  # results for long texts that were searched in advance
+        self._found: dict[str, list[_Span]] = {}  # results for the last long texts, searched in advance
         self._streams: dict[tuple[str, int, bool], _Stream] = {}
         self._new: dict[str, str] = {}
         self._seen: dict[str, str] = {}
@@ -101,6 +102,8 @@ class HiddenValues:
         texts = [text for text in set(long_texts(event)) if text not in self._seen]
         if texts:
             found = await anyio.to_thread.run_sync(lambda: {text: self._spans(text) for text in texts})
+            for old in list(self._found)[:-_KEPT_LONG_TEXTS]:
+                del self._found[old]
             self._found |= found
         if isinstance(event, RunStarted):
             self._plain = await anyio.to_thread.run_sync(self._plain_texts, event)
@@ -155,7 +158,7 @@ class HiddenValues:
     def _without(self, text: str) -> str:
         if len(text) < _LEAST_CHARS:
             return text
-        found = self._found.pop(text, None) if len(text) > LONG_CHARS else None
+        found = self._found.get(text) if len(text) > LONG_CHARS else None
         spans = self._spans(text) if found is None else found
         if "<HIDDEN: " in text:  # restores a text that contains what looks like a placeholder unchanged
             spans = _with_literals(text, spans)
