@@ -1,4 +1,4 @@
-"""Ways to reach a language model."""
+"""Models: the protocol of a language model, and its implementations for providers."""
 
 from rlmbox.models.base import Model, Price
 

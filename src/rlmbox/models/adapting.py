@@ -1,7 +1,7 @@
-"""Adaptations of requests to what a provider was found to want, told by its refusals.
+"""Adaptations of requests to a provider's requirements, learned from its refusals.
 
-A refusal costs nothing and mostly names what is wrong. It is learned from once, and every later request of the process
-to the same model at the same address is written accordingly.
+A refusal costs nothing and usually names the problem. It is learned from once, and every later request of the process
+to the same model at the same address is adapted.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ _NEVER_DROPPED = frozenset(
     }
 )
 _SMALLEST_CAP_TOKENS = 16
-_MISUNDERSTANDINGS = (400, 422)  # statuses of a refusal over what a request is like
+_MISUNDERSTANDINGS = (400, 422)  # statuses of a refusal because of the request's form
 _TOO_MUCH = re.compile(r"too (?:large|big|high|many)|exceed|greater|above|out of range|maximum", re.IGNORECASE)
 
 
 class Adaptations:
-    """Changes to requests to one model at one address. May be used from several threads.
+    """Changes to requests to one model at one address. Thread-safe.
 
     Attributes:
-        output_field: `max_tokens` or `max_completion_tokens`, where the provider wants that one.
-        output_cap_tokens: Longest reply that may be asked for, or None.
-        no_system: Whether the system message is put in front of the first user message.
-        alternate: Whether messages of one role in a row become one.
+        output_field: `max_tokens` or `max_completion_tokens`, if the provider requires one of them.
+        output_cap_tokens: Highest output limit that the provider accepts, or None.
+        no_system: Whether the system message is prepended to the first user message.
+        alternate: Whether consecutive messages of one role are merged.
         dropped: Parameters that are left out.
-        no_stream: Whether replies are asked for in one piece, also where somebody would read along.
-        only_stream: Whether replies are asked for as a stream, also where nobody reads along.
-        has_answered: Whether a good reply has come from there.
-        has_streamed: Whether one has come as a stream, or in its place.
+        no_stream: Whether replies are never requested as a stream.
+        only_stream: Whether replies are always requested as a stream.
+        has_answered: Whether a good reply has been received.
+        has_streamed: Whether one has been received in response to a request for a stream.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Adaptations:
         return bool(self.output_field or self.output_cap_tokens or self.no_system or self.alternate or self.dropped)
 
     def learn(self, complaint: Complaint, content: bytes, status: int = 400) -> bool:
-        """Learn from a refusal what the server requires.
+        """Learn the server's requirements from a refusal.
 
         Args:
             complaint: The refusal.
@@ -89,10 +89,10 @@ class Adaptations:
             )
 
     def apply(self, body: RequestBody) -> RequestBody:
-        """Return a request body with everything that was learned.
+        """Return a request body with all adaptations applied.
 
         Args:
-            body: The body as the provider's library wrote it.
+            body: The body written by the provider's library.
         """
         body = {name: value for name, value in body.items() if name not in self.dropped}
         if self.dropped and _config(body):
@@ -148,7 +148,7 @@ class Adaptations:
             self.no_system = True
             return True
         if complaint.wants_alternate_roles and not (self.alternate and self.no_system):
-            # Templates that want strict turns mostly have no place for a system message either; that is tried second.
+            # Templates that require alternating roles often support no system message either; that is tried second.
             self.no_system = self.no_system or self.alternate
             self.alternate = True
             return True
@@ -163,7 +163,7 @@ class Adaptations:
         return False
 
     def _learn_mentioned(self, complaint: Complaint, body: Mapping[str, Any]) -> bool:
-        """Learn from a refusal that names a parameter without saying, in known words, what is wrong with it."""
+        """Learn from a refusal that names a parameter, but states the problem in unknown words."""
         if complaint.too_long or complaint.wants_no_system or "content_filter" in complaint.codes:
             return False
         optional = [name for name in (*body, *_config(body)) if name != "stream" and complaint.mentions(name)]
@@ -178,7 +178,7 @@ class Adaptations:
 
 
 def _config(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return Google's object of settings; an empty one in place of none."""
+    """Return Google's object of settings; an empty one if there is none."""
     config = body.get("generationConfig")
     return config if isinstance(config, dict) else {}
 
@@ -199,7 +199,7 @@ def _cap(body: RequestBody, cap_tokens: int) -> None:
 
 
 def _fold_system(body: RequestBody) -> None:
-    """Put the system message in front of the first user message, in OpenAI's and in Google's form."""
+    """Prepend the system message to the first user message, in OpenAI's and in Google's format."""
     messages = body.get("messages")
     if isinstance(messages, list):
         system = [m for m in messages if m.get("role") in ("system", "developer")]
@@ -233,7 +233,7 @@ _known: dict[tuple[str, str], Adaptations] = {}
 
 
 def adaptations_of(endpoint: str, model: str) -> Adaptations:
-    """Return what this process has learned of a model at an address.
+    """Return the adaptations that this process has learned for a model at an address.
 
     Args:
         endpoint: The address.

@@ -1,4 +1,4 @@
-"""The rest of an account's rate limits, as providers send it in the headers of every reply."""
+"""The remaining rate limits of an account, as providers report them in the headers of every reply."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _OF_TOKENS = re.compile(r"token|size")  # Mistral's `ratelimitbysize`
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """The rest of one limit.
+    """The remainder of one rate limit.
 
     Attributes:
-        left: Requests, or tokens, that may still be used.
-        reset_s: Seconds until the limit is whole again; None where the provider does not say.
-        limit: The whole limit; None where the provider does not say.
+        left: Remaining requests, or tokens.
+        reset_s: Seconds until the limit is fully restored; None if the provider does not report it.
+        limit: The whole limit; None if the provider does not report it.
     """
 
     left: int
@@ -27,12 +27,12 @@ class Allowance:
     limit: int | None = None
 
     def wait_s(self, wanted: float) -> float | None:
-        """Return the seconds until so much may be used; None where that cannot be told.
+        """Return the seconds until that much is available; None if unknown.
 
-        A limit comes back evenly, as providers describe it, where they say how large it is.
+        A limit of known size is restored evenly, as providers describe it.
 
         Args:
-            wanted: Requests or tokens.
+            wanted: Number of requests or tokens.
         """
         if wanted <= self.left:
             return 0.0
@@ -40,17 +40,17 @@ class Allowance:
             return None
         if self.limit is None or self.limit <= self.left:
             return self.reset_s
-        # What is larger than the whole limit goes when that is whole.
+        # More than the whole limit is admitted when the limit is fully restored.
         return self.reset_s * (min(wanted, self.limit) - self.left) / (self.limit - self.left)
 
 
 @dataclass(frozen=True, slots=True)
 class Allowances:
-    """The rest of an account's limits, by the headers of a reply.
+    """The remaining rate limits of an account.
 
     Attributes:
-        requests: Of requests; None where the provider does not say.
-        tokens: Of tokens; None where the provider does not say.
+        requests: The limit on requests; None if the provider does not report it.
+        tokens: The limit on tokens; None if the provider does not report it.
     """
 
     requests: Allowance | None = None
@@ -58,7 +58,7 @@ class Allowances:
 
 
 def allowances_of(headers: Iterable[tuple[str, str]]) -> Allowances | None:
-    """Return what the headers of a reply say is left; None where they say nothing.
+    """Return the remaining limits in the headers of a reply; None if they contain none.
 
     Args:
         headers: Their names and values.
@@ -70,7 +70,7 @@ def allowances_of(headers: Iterable[tuple[str, str]]) -> Allowances | None:
 
 
 def _tightest(all_fields: Iterable[dict[str, str]]) -> Allowance | None:
-    """Return the limit of one kind of which the least is left; Anthropic sends several for tokens."""
+    """Return the limit of one kind with the least left; Anthropic reports several for tokens."""
     read = [allowance for allowance in map(_allowance, all_fields) if allowance is not None]
     return min(read, key=lambda allowance: allowance.left / (allowance.limit or 1), default=None)
 

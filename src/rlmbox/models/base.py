@@ -1,4 +1,4 @@
-"""The seam between the loop and a language model.
+"""The protocol of a language model, and optional ones.
 
 A model has one method, `complete`, along with its name, window and price. The other protocols in this module are
 optional: models that implement them share retries at the same provider, accept a temperature, or can be closed.
@@ -73,7 +73,7 @@ class Hosted(Protocol):
 
     @property
     def endpoint(self) -> str:
-        """The provider's address. Models there share retries, and those of the same name also their pace."""
+        """The provider's address. Models there share retries, and those with the same name also their rate limits."""
 
     @property
     def pace(self) -> Pace:
@@ -81,37 +81,37 @@ class Hosted(Protocol):
 
     @property
     def settings(self) -> str:
-        """Whatever decides a reply besides the messages, such as the temperature, as JSON."""
+        """Everything that affects a reply besides the messages, such as the temperature, as JSON."""
 
 
 @runtime_checkable
 class Tunable(Protocol):
-    """A `Model` that can be asked at a temperature."""
+    """A `Model` with an adjustable temperature."""
 
     def with_temperature(self, temperature: float) -> Model:
         """Return the same model at another sampling temperature.
 
         Args:
-            temperature: From 0, which is the most predictable.
+            temperature: From 0, the most predictable.
         """
 
 
 @runtime_checkable
 class Bounded(Protocol):
-    """A `Model` that may know less, or more, of its limits than `window_tokens` says."""
+    """A `Model` that may know less, or more, about its limits than `window_tokens`."""
 
     @property
     def window_is_known(self) -> bool:
-        """True if `window_tokens` is the model's own, and not what is assumed where nobody knows."""
+        """True if `window_tokens` is the model's own, and not an assumption."""
 
     @property
     def output_cap_tokens(self) -> int | None:
-        """Longest reply that the provider accepts to be asked for; None where that is not known."""
+        """Highest output limit that the provider accepts; None if unknown."""
 
 
 @runtime_checkable
 class Reporting(Protocol):
-    """A `Model` that reports on `current_exchange`, and takes `timeout_s` for the wait for the next bytes."""
+    """A `Model` that reports on `current_exchange`, and treats `timeout_s` as the wait for the next bytes."""
 
     @property
     def reports_exchange(self) -> bool:
@@ -119,14 +119,14 @@ class Reporting(Protocol):
 
 
 class OnText(Protocol):
-    """A reader of a reply's text as it comes in."""
+    """A reader of a reply's text as it arrives."""
 
     def __call__(self, text: str, *, is_reasoning: bool) -> None:
-        """Take the next piece.
+        """Handle the next piece.
 
         Args:
             text: The piece.
-            is_reasoning: Whether it is of the model's reasoning and not of the reply.
+            is_reasoning: Whether it belongs to the model's reasoning and not to the reply.
         """
 
 
@@ -134,18 +134,18 @@ class OnText(Protocol):
 class Exchange:
     """The progress of one request on its way to the provider.
 
-    Whoever asks a model may set one as `current_exchange` and read afterwards, also where the request was cancelled,
-    how far it came.
+    Whoever asks a model may set one as `current_exchange` and read the progress afterwards, also if the request was
+    cancelled.
 
     Attributes:
-        on_text: Where the reply's text goes as it comes in, for somebody to read; None where nobody does. A model that
-            can, asks for a stream then.
+        on_text: Called with the reply's text as it arrives; None if nobody reads it. A model that can stream does so if
+            it is set.
         tracked: Whether the model reports here at all.
-        sent: Whether the provider may have seen the whole request.
-        refused: Whether the provider answered with an error, for which nobody charges.
-        timed_out: Whether the request was given up because nothing came.
-        received_bytes: Bytes of the reply's body that arrived.
-        allowances: The rest of the account's limits, where the provider said it with the reply.
+        sent: Whether the provider may have received the whole request.
+        refused: Whether the provider answered with an error, which is not billed.
+        timed_out: Whether the request was aborted because nothing arrived.
+        received_bytes: Number of bytes of the reply's body that arrived.
+        allowances: The account's remaining rate limits, if reported with the reply.
     """
 
     on_text: OnText | None = None
@@ -158,11 +158,11 @@ class Exchange:
 
     @property
     def may_be_billed(self) -> bool:
-        """True if the provider may charge for the request; True where nothing is known."""
+        """True if the provider may bill the request, or if that is unknown."""
         return not self.tracked or (self.sent and not self.refused)
 
     def begin(self) -> Self:
-        """Start reporting, from nothing sent."""
+        """Start reporting, with nothing sent."""
         self.tracked, self.sent, self.refused, self.timed_out, self.received_bytes = True, False, False, False, 0
         return self
 

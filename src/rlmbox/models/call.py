@@ -17,12 +17,12 @@ from rlmbox.models.templates import WrittenRequest
 
 
 class ReplyTooLarge(httpx2.TransportError):
-    """A reply's body is longer than any that is read."""
+    """A reply's body exceeds the size limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An error that a provider answered with, as it came over the wire.
+    """An error response of a provider, as received.
 
     Attributes:
         status: The HTTP status.
@@ -41,13 +41,13 @@ class Call:
 
     Attributes:
         protocol: The protocol that the provider speaks.
-        exchange: Where to report how far the request came.
-        adaptations: How the request is changed before it is sent.
-        streams: Whether the reply is asked for as a stream.
-        written: The request as the provider's library wrote it.
+        exchange: Where progress is reported.
+        adaptations: The changes to the request before it is sent.
+        streams: Whether the reply is requested as a stream.
+        written: The request as written by the provider's library.
         content: The request's body as it was sent.
-        refused: The error that it was answered with; None where there was none.
-        body: The body of a good reply; None where there was none.
+        refused: The error response; None if there was none.
+        body: The body of a good reply; None if there was none.
         headers: The headers of a good reply.
     """
 
@@ -62,5 +62,5 @@ class Call:
     headers: Headers = ()
 
     def note_sent(self) -> None:
-        """Note that the server may have the whole request."""
+        """Record that the server may have received the whole request."""
         self.exchange.sent = True

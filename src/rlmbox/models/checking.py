@@ -1,7 +1,7 @@
-"""Checking that a model can be reached, step by step: key, server, model, price, window and one tiny question.
+"""A check of access to a model, step by step: key, server, model, price, window and one tiny question.
 
-For `rlmbox doctor --model NAME`, which goes on to a cell and a sub-call. Each step says what was found, and what to
-do where it is wrong; a step that fails ends those that need it.
+For `rlmbox doctor --model NAME`, which continues with a cell and a sub-call. Each step reports what was found, with a
+remedy if it failed; steps that depend on a failed one are skipped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ StepName = Literal["key", "server", "model", "price", "window", "question", "cel
 
 _TIMEOUT_S = 10.0
 _QUESTION = (Message("user", "Reply with the one word: ready"),)
-_QUESTION_OUTPUT_TOKENS = 512  # a model that reasons needs some even for one word
+_QUESTION_OUTPUT_TOKENS = 512  # a reasoning model needs some even for a single word
 _WINDOW_FIELDS = (
     "context_length",  # OpenRouter, Together
     "context_window",  # Groq
@@ -40,8 +40,8 @@ class ModelStep:
 
     Attributes:
         name: The step.
-        ok: Whether it is as it should be; None where that cannot be told.
-        found: What was found, or what to do, in one line.
+        ok: Whether it passed; None if that is unknown.
+        found: The finding or the remedy, in one line.
     """
 
     name: StepName
@@ -58,14 +58,14 @@ async def check_reachable(
     window_tokens: int | None = None,
     ask: bool = True,
 ) -> AsyncIterator[ModelStep]:
-    """Check a model step by step, and yield what each step found as soon as it is known.
+    """Check a model step by step, and yield the result of each step as soon as it is known.
 
     Args:
         name: The model's full name, such as `ollama:qwen3`.
-        base_url: Where it is; None as for `provider_model`.
+        base_url: The model's address; None as for `provider_model`.
         api_key: The key; None as for `provider_model`.
         prices: The user's own prices by full name.
-        window_tokens: The window, where the user has set it.
+        window_tokens: The window, if set by the user.
         ask: Whether to end with one tiny question, which costs a fraction of a cent.
     """
     try:
@@ -90,7 +90,7 @@ async def check_reachable(
 
 
 async def _listed(target: Target) -> tuple[Mapping[str, Mapping[str, Any]] | None, ModelStep]:
-    """Return the models that the server lists by name, or None where it lists none, and what the server is like."""
+    """Return the models that the server lists, by name, or None without a list, and the result for the server."""
     import httpx2
 
     url, headers = _list_request(target)
@@ -146,7 +146,7 @@ def _model_step(target: Target, listed: Mapping[str, Mapping[str, Any]] | None) 
 
 
 def _entry(target: Target, listed: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return what the server says of the model; Ollama lists `qwen3` as `qwen3:latest`."""
+    """Return the server's entry for the model; Ollama lists `qwen3` as `qwen3:latest`."""
     return listed.get(target.model) or listed.get(f"{target.model}:latest")
 
 

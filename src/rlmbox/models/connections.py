@@ -1,8 +1,8 @@
-"""The connections to providers: shared by all models of the process, one set for each event loop.
+"""The connections to providers: shared by all models of the process, one pool for each event loop.
 
-A model that is made for one question leaves nothing behind, and connections are closed on the loop they belong to: with
-the last model that uses them, or with the loop. Nothing is left to the garbage collector, which would close a file
-number that another connection has got by then.
+A model created for one question leaves nothing behind. Connections are closed on the loop that they belong to, with the
+last model that uses them, or with the loop. Nothing is left to the garbage collector, which could close a descriptor
+that another connection has been assigned by then.
 
 Imports httpx2, so it is itself imported late, by `providers`.
 """
@@ -30,7 +30,7 @@ class ClientPool:
     Attributes:
         loop: The event loop.
         wire: The connections.
-        users: Who needs them open.
+        users: Objects that need them open.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -41,12 +41,12 @@ class ClientPool:
     async def hold(self) -> None:
         """Tie the connections to the running event loop, once, so that they are closed before it ends."""
         if self._lease is None:
-            # Event loops close their open generators before they end, also where nobody calls `aclose`.
+            # Event loops close their open generators before they end, even if nobody calls `aclose`.
             self._lease = _lease(self)
             await anext(self._lease)
 
     async def release(self, user: object) -> None:
-        """Close the connections where nobody else needs them; on the event loop that they belong to."""
+        """Close the connections if nobody else needs them; must be called on their event loop."""
         self.users.discard(user)
         if not self.users:
             await self.close()
@@ -77,8 +77,8 @@ def pool_of(loop: asyncio.AbstractEventLoop, base_url: str, user: object) -> Cli
 
     Args:
         loop: The event loop.
-        base_url: Where requests will go, which decides the proxy.
-        user: Who needs them; they stay open until all users have released them.
+        base_url: The address of requests, which determines the proxy.
+        user: The user; connections stay open until all users have released them.
     """
     proxy = _proxy(base_url)
     with _lock:
@@ -86,7 +86,7 @@ def pool_of(loop: asyncio.AbstractEventLoop, base_url: str, user: object) -> Cli
             del _pools[key]
         pool = _pools.get((loop, proxy))
         if pool is None:
-            trusted = httpx2.create_ssl_context()  # once: it reads all certificates
+            trusted = httpx2.create_ssl_context()  # once, because it reads all certificates
             wire = Http11(trusted) if proxy is None else Proxied(proxy, trusted)
             pool = _pools[loop, proxy] = ClientPool(loop, wire)
         pool.users.add(user)
@@ -94,7 +94,7 @@ def pool_of(loop: asyncio.AbstractEventLoop, base_url: str, user: object) -> Cli
 
 
 def _proxy(base_url: str) -> str | None:
-    # A client that is given a transport no longer reads HTTP_PROXY and the like by itself.
+    # A client with its own transport does not read HTTP_PROXY and the like by itself.
     url = urlsplit(base_url)
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")

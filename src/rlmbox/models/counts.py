@@ -1,4 +1,4 @@
-"""Reading what a reply used, by the provider's counts, under whatever names and in whatever place a server has them."""
+"""Parsing of token usage from a reply, under the names and in the places that different servers use."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from rlmbox.models.reply_fields import first_of, mapping, object_in
 
-_MOST_TOKENS = 100_000_000  # a count beyond it is absurd
-_DEPTH = 4  # how deep in a reply its counts may be
+_MOST_TOKENS = 100_000_000  # a larger count is implausible
+_DEPTH = 4  # maximum nesting of the counts in a reply
 _MOST_OBJECTS = 100
 
-# The same count under the names that servers give it; the first that is there is taken.
+# Names of the same count at different servers; the first one present is used.
 _SENT = (
     "prompt_tokens",
     "input_tokens",
@@ -63,16 +63,16 @@ _DETAILS = ("prompt_tokens_details", "input_tokens_details", "completion_tokens_
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """A provider's counts of a reply.
+    """A provider's token counts for a reply.
 
     Attributes:
-        sent: Tokens of the input, cached ones included; None where the provider does not say.
-        received: Tokens of the reply, reasoning included; None where the provider does not say.
-        total: Tokens of both; None where the provider does not say.
-        cached: Tokens of the input that were read from a cache.
-        written: Tokens of the input that were written to one.
-        reasoning: Tokens of the reasoning.
-        agree: Whether the counts do not contradict each other.
+        sent: Input tokens, including cached ones; None if not reported.
+        received: Output tokens, including reasoning; None if not reported.
+        total: Both together; None if not reported.
+        cached: Input tokens read from a cache.
+        written: Input tokens written to a cache.
+        reasoning: Reasoning tokens.
+        agree: Whether the counts are consistent.
     """
 
     sent: int | None
@@ -85,7 +85,7 @@ class TokenCounts:
 
 
 def counts_in(found: Mapping[str, Any], choice: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the object that has the counts of a reply of OpenAI's protocol, wherever a server or a gateway has put it.
+    """Return the object with the counts of a reply in OpenAI's protocol, wherever a server or a gateway has put it.
 
     Args:
         found: The reply.
@@ -111,7 +111,7 @@ def counts_in(found: Mapping[str, Any], choice: Mapping[str, Any]) -> Mapping[st
 
 
 def _nearest(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the outermost object that has a count under one of the names; an empty one where there is none."""
+    """Return the outermost object with a count under one of the names; an empty one if there is none."""
     level: list[object] = [found]
     for _ in range(_DEPTH):
         for each in level:
@@ -130,7 +130,7 @@ def _values(value: object) -> list[object]:
         return value[:1]
     if not isinstance(value, Mapping):
         return []
-    # What the model wrote may hold anything.
+    # The model's own output may contain anything.
     return [
         inner if isinstance(inner, str) and "token" not in inner else object_in(inner)
         for name, inner in value.items()
@@ -139,10 +139,10 @@ def _values(value: object) -> list[object]:
 
 
 def read_counts(counts: Mapping[str, Any]) -> TokenCounts:
-    """Read the counts, and make input and output come to the total.
+    """Parse the counts, and reconcile input and output with the total.
 
     Args:
-        counts: The object that has them.
+        counts: The object that contains them.
     """
     places = _places_of(counts)
     sent, received, total = (_count(places, names) for names in (_SENT, _RECEIVED, _TOTAL))
@@ -157,12 +157,12 @@ def read_counts(counts: Mapping[str, Any]) -> TokenCounts:
 
 
 def _places_of(counts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return where counts may be: the object itself, and its details."""
+    """Return the objects that may contain counts: the given one, and its details."""
     return [counts, *(mapping(counts[name]) for name in _DETAILS if name in counts)]
 
 
 def _count(places: Sequence[Mapping[str, Any]], names: Sequence[str]) -> int | None:
-    """Return a count under the first of its names that holds a number from 0 up, also where it is in a text."""
+    """Return a count under the first of its names with a number from 0 up, which may be given as text."""
     for place in places:
         for name in names:
             if name in place and (number := _number(place[name])) is not None:
@@ -181,7 +181,7 @@ def _number(value: object) -> int | None:
 
 
 def _is_apart(counts: Mapping[str, Any], cached: int, sent: int, received: int | None, total: int | None) -> bool:
-    """Return True if cached tokens are counted beside the input, as Anthropic does, and not within it."""
+    """Return True if cached tokens are counted separately from the input, as by Anthropic, and not included."""
     if total:
         return cached > 0 and sent + cached + (received or 0) == total
     return any(name in counts for name in _BESIDE)
@@ -190,7 +190,7 @@ def _is_apart(counts: Mapping[str, Any], cached: int, sent: int, received: int |
 def _reconciled(
     sent: int | None, received: int | None, total: int | None, reasoning: int, *, google: bool
 ) -> tuple[int | None, int | None, bool]:
-    """Return input, output and whether the provider's counts agree."""
+    """Return input, output and whether the provider's counts are consistent."""
     if sent is None and total is not None and received is not None:
         return (total - received if total > received else None), received, total > received
     if received is None and total is not None and sent is not None:
@@ -198,11 +198,11 @@ def _reconciled(
     if sent is None or received is None:
         return sent, received, False
     if total is None or total == 0:
-        # Where there is no total, more reasoning than output shows that the one is not part of the other.
+        # Without a total, more reasoning than output shows that output does not include reasoning.
         outside = reasoning if google or reasoning > received else 0
         return sent, received + outside, True
     if sent + received == total:
-        # More reasoning than output is outside of it, and the total leaves it out as well, as Perplexity's does.
+        # More reasoning than output means that output does not include it; the total may lack it, too, as Perplexity's.
         return (sent, received, True) if reasoning <= received else (sent, received + reasoning, False)
     if total > sent + received:
         return sent, total - sent, sent + received + reasoning == total or google

@@ -1,4 +1,4 @@
-"""Why a reply ended, read out of whatever word a server has for it."""
+"""Stop reasons, from the various words that servers use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from rlmbox.types import StopReason
 
 _NAMES = ("finish_reason", "finishReason", "stop_reason", "done_reason", "native_finish_reason", "stopReason")
-_NOTHING = frozenset({"", "null", "none"})  # DashScope writes a text while a stream goes on
+_NOTHING = frozenset({"", "null", "none"})  # DashScope sends these texts while a stream continues
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORDS: Mapping[StopReason, frozenset[str]] = MappingProxyType(
     {
@@ -21,7 +21,7 @@ _WORDS: Mapping[StopReason, frozenset[str]] = MappingProxyType(
                 *("sensitive", "refusal", "guardrail", "language", "toxic", "moderation"),
             }
         ),
-        # What broke off is cut as well, whoever cut it.
+        # An aborted reply counts as truncated, too.
         "length": frozenset(
             {
                 *("length", "len", "max", "limit", "exceeded", "truncated", "truncation", "incomplete", "finished"),
@@ -34,31 +34,31 @@ _WORDS: Mapping[StopReason, frozenset[str]] = MappingProxyType(
 
 
 def named_end(choice: Mapping[str, Any]) -> str:
-    """Return why a reply ended, in the server's word; empty where it does not say.
+    """Return why a reply ended, in the server's word; empty if it does not say.
 
     Args:
-        choice: The choice, or a reply that has none.
+        choice: The choice, or a reply without choices.
     """
     return next((word for name in _NAMES if (word := end_word(choice.get(name)))), "")
 
 
 def end_word(value: object) -> str:
-    """Return a word for an end as a text; empty for what says that there is none yet.
+    """Return a stop reason as a text; empty if there is none yet.
 
     Args:
-        value: What stands under its name.
+        value: The value of its field.
     """
     word = "" if value is None else str(value).strip()
     return "" if word.lower() in _NOTHING else word
 
 
 def stop_reason_of(word: str) -> StopReason:
-    """Return what a server's word for the end means, by the words that it is made of; `stop` for one that nobody knows.
+    """Return the meaning of a server's stop reason, judged by the words it consists of; `stop` if unknown.
 
     Args:
         word: The word, such as `max_tokens`, `FinishReason.SAFETY` or `contentFilter`.
     """
-    last = word.rpartition(".")[2]  # of an enumeration that was written as Python shows it
+    last = word.rpartition(".")[2]  # of an enum member as Python prints it
     parts = set(re.split(r"[^a-z0-9]+", _HUMP.sub("_", last).lower()))
     if "finished" in parts and "not" not in parts:
         parts.discard("finished")

@@ -1,4 +1,4 @@
-"""The body of a refusal, taken apart: the provider's words and codes, however deep gateways have wrapped them."""
+"""Parsing of an error body: the provider's message and codes, however deeply gateways have nested them."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ JsonBody = Mapping[str, Any]
 
 
 def layers_of(body: bytes) -> list[JsonBody]:
-    """Return the objects of a refusal's body, the outermost first: each is what went wrong within the one before.
+    """Return the nested objects of an error body, outermost first: each describes the cause of the previous one.
 
     Args:
-        body: The body as it came; one that is not JSON is an object with its words.
+        body: The body as received; if it is not JSON, it is an object with its text.
     """
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
         return [{"message": _plain(body[: 4 * DETAIL_CHARS].decode("utf-8", "replace"))}]
     layers: list[JsonBody] = []
-    for _ in range(_DEPTH):  # errors are wrapped in errors by every gateway on the way
+    for _ in range(_DEPTH):  # every gateway on the way wraps the error
         if isinstance(found, Mapping):
             layers.append(found)
         elif not isinstance(found, list):
@@ -74,7 +74,7 @@ def codes_of(layers: list[JsonBody]) -> set[str]:
 
 
 def words_of(layers: list[JsonBody]) -> str:
-    """Return the provider's words, those of the innermost object that has any; an empty text where none has.
+    """Return the provider's message, from the innermost object that has one; empty if none has.
 
     Args:
         layers: The objects of the body.
@@ -83,7 +83,7 @@ def words_of(layers: list[JsonBody]) -> str:
 
 
 def shown(layers: list[JsonBody]) -> str:
-    """Return the body of a refusal that has no words, as it is.
+    """Return the body of a refusal without a message, unchanged.
 
     Args:
         layers: The objects of the body.
@@ -92,7 +92,7 @@ def shown(layers: list[JsonBody]) -> str:
 
 
 def fields_of(layers: list[JsonBody]) -> list[JsonBody]:
-    """Return the objects in which a refusal may have further fields, the innermost first.
+    """Return the objects in which a refusal may have further fields, innermost first.
 
     Args:
         layers: The objects of its body.
@@ -118,7 +118,7 @@ def _inner(found: object) -> Iterator[object]:
     raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
     if isinstance(raw, Mapping) and raw:
         yield raw
-    if isinstance(raw, str) and raw.strip():  # OpenRouter: what the provider behind it said
+    if isinstance(raw, str) and raw.strip():  # OpenRouter: the error of the provider behind it
         try:
             yield json.loads(raw)
         except (ValueError, RecursionError):
@@ -137,7 +137,7 @@ def _named(found: JsonBody) -> Iterator[object]:
             with suppress(ValueError, RecursionError):
                 inner = json.loads(inner)
         if isinstance(inner, Mapping) and name in ("errors", "response", "data") and not _has_words(inner):
-            # Rails and the like list what is wrong by field; an envelope without words says nothing.
+            # Rails and others list errors by field; an envelope without a message has no information.
             inner = json.dumps(inner, ensure_ascii=False) if name == "errors" and inner else None
         if isinstance(inner, Mapping | str) and inner:
             yield inner
@@ -150,7 +150,7 @@ def _has_words(found: JsonBody) -> bool:
 def _words(error: JsonBody) -> str:
     for key in _WORDS:
         value = error.get(key)
-        if isinstance(value, str) and (prefix := _PREFIX.match(value)):  # JSON within the words, as Mistral sends it
+        if isinstance(value, str) and (prefix := _PREFIX.match(value)):  # JSON within the message, as sent by Mistral
             with suppress(ValueError, RecursionError):
                 found = json.loads(value[prefix.end() :])
                 value = words_of(layers_of(json.dumps(found).encode())) if isinstance(found, dict) else value
@@ -164,7 +164,7 @@ def _words(error: JsonBody) -> str:
 
 
 def _located(part: object) -> str:
-    """Write a validation error in the manner of FastAPI with the field that it is about."""
+    """Format a validation error in FastAPI's style, with the field that it is about."""
     if not isinstance(part, Mapping):
         return str(part)
     place = part.get("loc")
@@ -173,5 +173,5 @@ def _located(part: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return the words of a web page, or the text as it is."""
+    """Return the text of a web page, or any other text unchanged."""
     return " ".join(_TAG.sub(" ", text).split()) if "<" in text and ">" in text else text

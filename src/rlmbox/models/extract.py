@@ -1,9 +1,9 @@
-"""Picking the sentences of a text that answer a question best, without any model.
+"""Extraction of the sentences in a text that best answer a question, without a model.
 
-A sentence is as good as the share of the question's words that it has, each weighed by how rare it is in the text;
-words in the heading above, in the name of the document and in the sentence before count half. What the question asks
-for (a person, a number, a time, a reason, a definition) decides among sentences that are alike. Where too little of
-the question is in any sentence, or a name that it has is nowhere, there is no answer.
+A sentence's score is the share of the question's words that it contains, each weighed by its rarity in the text; words
+in the heading above, in the name of the document and in the previous sentence count half. The type of answer that the
+question asks for (a person, a number, a time, a reason, a definition) decides between similar sentences. If no sentence
+contains enough of the question, or a name in the question occurs nowhere, there is no answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ tell than that the their them then there these they this those to up us was we w
 whose why will with would you your
 """
 _STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
-# Words that say how something is asked, rather than what: they need not be in an answer.
+# Words that express how something is asked, and need not occur in an answer.
 _WEAK_TEXT = """
 become became call called cost costs come comes exactly first get gets give given go goes happen happened happens kind
 long mean means name named need needs not number old sort take takes time times type use used uses way work works
@@ -79,16 +79,16 @@ _DEFINES = re.compile(r"\b(?:is|are|was|were|means?|refers?|denotes?|stands? for
 _HALF = 0.5
 _MIN_COVERAGE = 0.4
 _MIN_PREDICATE = 0.34
-_NEAR = 0.7  # of the best score, which others must have to be given as well
+_NEAR = 0.7  # share of the best score that further sentences must have
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of a text and how well it answers.
+    """A sentence of a text and its score.
 
     Attributes:
         text: The sentence, on one line.
-        label: The place that the text says it comes from, or an empty string.
+        label: Its place according to the text, or an empty string.
         score: Higher is better.
     """
 
@@ -102,10 +102,10 @@ class _Unit:
     """A sentence, an item of a list, or a line of code or of a table.
 
     Attributes:
-        text: It, on one line.
-        label: The document that it is in.
-        around: The stems of its heading, of its document's name and of what stands before it.
-        named: The stems of its document's name.
+        text: Its text, on one line.
+        label: Its document.
+        around: The stems in its heading, its document's name and the preceding text.
+        named: The stems in its document's name.
         is_heading: Whether it is a heading.
     """
 
@@ -117,7 +117,7 @@ class _Unit:
 
 
 def question_words(question: str) -> list[str]:
-    """Return the words of a question that carry meaning, in order, each once."""
+    """Return the distinct meaningful words of a question, in order."""
     words = [word for word in map(_without_s, _WORD.findall(question)) if word.lower() not in _STOP_WORDS]
     return list(dict.fromkeys(words)) or list(dict.fromkeys(_WORD.findall(question)))
 
@@ -127,7 +127,7 @@ def _without_s(word: str) -> str:
 
 
 def question_phrases(question: str) -> list[str]:
-    """Return the phrases of a question: what it quotes, and pairs of neighbouring words with meaning."""
+    """Return the phrases of a question: quotations, and pairs of adjacent meaningful words."""
     phrases = [phrase.strip() for phrase in _QUOTED.findall(question)]
     words = _WORD.findall(question)
     pairs = pairwise(words)
@@ -141,7 +141,7 @@ def is_name(word: str) -> bool:
 
 
 def question_names(question: str) -> list[str]:
-    """Return the words of a question that an answer's text must have somewhere: names, numbers, what is quoted."""
+    """Return the words of a question that must occur in an answer's text: names, numbers, quotations."""
     quoted = {word for phrase in _QUOTED.findall(question) for word in _WORD.findall(phrase)}
     first = next(iter(_WORD.findall(question)), "")
     return [
@@ -153,7 +153,7 @@ def question_names(question: str) -> list[str]:
 
 @lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
-    """Return a word without its ending, so that other forms of it are the same."""
+    """Return a word without its ending, so that its inflections are equal."""
     word = _without_s(word).lower()
     if is_name(word) or len(word) < 4:
         return word
@@ -176,17 +176,17 @@ def _bare(word: str) -> str:
 def best_sentences(
     question: str, text: str, *, counts: Mapping[str, int] | None = None, chars: int | None = None
 ) -> list[Sentence]:
-    """Pick the sentences of a text that answer a question best.
+    """Extract the sentences of a text that best answer a question.
 
     Args:
         question: The question.
         text: The text, or passages of one. A line such as `[contract.txt, line 12]` or a document's header names the
-            place of what follows it.
-        counts: How often words of the question occur in the whole text, of which this may be a part.
-        chars: The whole text's length.
+            place of the text after it.
+        counts: Frequencies of the question's words in the whole text, of which this may be a part.
+        chars: Length of the whole text.
 
     Returns:
-        The best first, and only those about as good; none where the text does not answer.
+        The best sentences, best first, and only those of similar score; none if the text does not answer.
     """
     units = [unit for _, unit in zip(range(MAX_SENTENCES), _units(text), strict=False)]
     words = question_words(question)
@@ -209,14 +209,14 @@ def best_sentences(
 
 
 def _stems(text: str) -> frozenset[str]:
-    """Return the stems of a text's words, and of the words that identifiers are made of."""
+    """Return the stems of a text's words, including the words within identifiers."""
     words = _WORD.findall(text)
     parts = [part for word in words if "_" in word or "." in word or "-" in word for part in re.split(r"[_.\-]+", word)]
     return frozenset(stem(word) for word in (*words, *parts) if word)
 
 
 def _defining(text: str) -> frozenset[str]:
-    """Return the stems that a line of code which defines something need not spell out."""
+    """Return the stems that a line of code with a definition need not contain literally."""
     found = _DEFINITION.match(text)
     return frozenset(map(stem, _DEFINING.split())) - {stem("class")} | {stem(found[1])} if found else frozenset()
 
@@ -224,7 +224,7 @@ def _defining(text: str) -> frozenset[str]:
 def _weights(
     words: Sequence[str], stems: Sequence[frozenset[str]], counts: Mapping[str, int] | None, chars: int | None
 ) -> dict[str, float]:
-    """Return how much each word of a question tells: the more the rarer it is; most where it is nowhere."""
+    """Return the weight of each word of a question: higher the rarer it is, highest if it does not occur."""
     total = max(len(stems), (chars or 0) // 100, 10)
     weights: dict[str, float] = {}
     for word in words:
@@ -266,7 +266,7 @@ class _Judge:
         self._subject = [stem(word) for word in question_words(defined[1])] if defined else []
 
     def score(self, unit: _Unit, own: frozenset[str]) -> float:
-        """Return how good a sentence is; 0 for one that has too little of the question."""
+        """Return the score of a sentence; 0 if it contains too little of the question."""
         if not any(word in own for word in self._weights):
             return 0.0
         have = {word: 1.0 if word in own else _HALF if word in unit.around else 0.0 for word in self._weights}
@@ -282,7 +282,7 @@ class _Judge:
             return 0.0
         score = coverage + self._bonus(unit.text, own)
         if unit.named and unit.named <= self._asked:
-            score += 0.3  # the document is about what is asked
+            score += 0.3  # the document is about the subject of the question
         if unit.is_heading or "::=" in unit.text or len(unit.text) < _LEAD_CHARS / 2:
             score *= 0.55
         return score / (1 + max(0, len(unit.text) - 300) / 1_500)
@@ -305,7 +305,7 @@ class _Judge:
         return 0.15 if self._kind == "reason" and _REASON.search(text) else 0.0
 
     def _definition_bonus(self, text: str) -> float:
-        """Return more for a sentence that begins with what is to be defined, and then says what it is."""
+        """Return a bonus for a sentence that begins with the term to be defined and then defines it."""
         if not self._subject:
             return 0.0
         head = text[:120]
@@ -338,7 +338,7 @@ def _kind_of(question: str) -> str:
 
 
 def _units(text: str) -> Iterator[_Unit]:
-    """Split a text into sentences, items of lists, and lines of code and tables, each with what stands around it."""
+    """Split a text into sentences, list items, and lines of code and tables, each with its surroundings."""
     pieces = _LABEL.split(text)
     labels = ["", *(place or document for place, document in zip(pieces[1::3], pieces[2::3], strict=True))]
     for label, body in zip(labels, pieces[::3], strict=True):
@@ -364,7 +364,7 @@ def _title(lines: Sequence[str]) -> str:
 
 
 def _parts(lines: Sequence[str]) -> Iterator[str]:
-    """Join the lines that belong together, and split what they say into sentences."""
+    """Join lines that belong together, and split them into sentences."""
     held: list[str] = []
     for line in lines:
         alone = _CODE.fullmatch(line) and (
@@ -381,7 +381,7 @@ def _parts(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _sentences(text: str) -> Iterator[str]:
-    """Split prose into sentences; what is too short to be one, such as a bold word, stays with the next."""
+    """Split prose into sentences; a fragment, such as a bold word, is joined to the next one."""
     start = 0
     for found in _END.finditer(text):
         sentence = text[start : found.end()]

@@ -1,4 +1,4 @@
-"""Failures at a provider, each as a `ModelError` of one line.
+"""Failures of requests to a provider, each as a `ModelError` with a one-line message.
 
 Imports httpx2, so it is itself imported late, by `providers`.
 """
@@ -24,17 +24,17 @@ _LIKE_A_KEY = re.compile(r"(?<![\w-])(?=[\w.…-]*\d)[\w.…-]{4,}|\b(?:sk|pk|ke
 _MASKED_KEY = re.compile(r"\S*\*{3,}\S*")
 _FLAGGED = re.compile(r"flagged|moderation|content.?(?:policy|filter|safety)|safety|harmful|违规|敏感", re.IGNORECASE)
 _NO_KEY = re.compile(r"\bapi.{0,10}key\b|unauthori[sz]ed|authenticat|login fail|鉴权|身份验证", re.IGNORECASE)
-_PASSING_STATUSES = frozenset({408, 409, 424, 425, 498})  # 498: no capacity at Groq
+_PASSING_STATUSES = frozenset({408, 409, 424, 425, 498})  # temporary; 498: no capacity at Groq
 
 
 def explain(error: Exception, target: Target, call: Call, *, timeout_s: float, has_answered: bool) -> ModelError:
-    """Return the `ModelError` for whatever a request raised.
+    """Return the `ModelError` for an exception during a request.
 
     Args:
-        error: What was raised.
+        error: The exception.
         target: The model that was asked.
-        call: What the transport saw.
-        timeout_s: The wait for the next bytes that was allowed, in seconds.
+        call: What the transport recorded.
+        timeout_s: The allowed wait for the next bytes, in seconds.
         has_answered: Whether the address has given a good reply before.
     """
     if call.refused is not None:
@@ -67,11 +67,11 @@ def explain(error: Exception, target: Target, call: Call, *, timeout_s: float, h
 
 
 def timed_out(target: Target, call: Call, timeout_s: float) -> ModelError:
-    """Return the error for a request that was given up.
+    """Return the error for a request that timed out.
 
     Args:
         target: The model that was asked.
-        call: What the transport saw.
+        call: What the transport recorded.
         timeout_s: The limit, in seconds.
     """
     call.exchange.timed_out = True
@@ -87,7 +87,7 @@ def refused(error: Refused, target: Target) -> ModelError:
     """Return the error for a refusal.
 
     Args:
-        error: The refusal, as it came over the wire.
+        error: The refusal, as received.
         target: The model that was asked.
     """
     said = Complaint(error.body)
@@ -95,7 +95,7 @@ def refused(error: Refused, target: Target) -> ModelError:
     detail = f', "{_one_line(said.message, target)}"' if said.message.strip() else ""
     of_key = status == 400 and wordings.WRONG_KEY.search(said.message) is not None  # Google
     if status == 401 or of_key or (status == 403 and not said.message.strip()):
-        # The words may repeat a part of the key, so whatever may be one goes.
+        # The message may repeat a part of the key, so anything that may be one is removed.
         said_of_it = _LIKE_A_KEY.sub("<key>", detail)
         return _model_error(
             target, f"the key was refused (HTTP {status}{said_of_it}); {_check_key(target)}", status=status
@@ -104,7 +104,7 @@ def refused(error: Refused, target: Target) -> ModelError:
         return _model_error(target, _forbidden(target, said, detail), status=status)
     if said.exceeds_rate and status in (400, 413, 429):
         return _too_large_for_rate(target, status, said, detail)
-    if said.names_length or (said.too_long and status != 429):  # "too many tokens" in a minute is another thing
+    if said.names_length or (said.too_long and status != 429):  # "too many tokens" per minute is something else
         text = (
             f"the request is longer than the model's window (HTTP {status}{detail}); "
             "send less text, or name a model with a larger window"
@@ -129,9 +129,9 @@ def refused(error: Refused, target: Target) -> ModelError:
 
 
 def _too_large_for_rate(target: Target, status: int, said: Complaint, detail: str) -> ModelError:
-    """Return the error for a request that is larger than all that the account may use in a minute.
+    """Return the error for a request that alone exceeds the account's tokens per minute.
 
-    Waiting does not help, and sending less does, so it is the same as a small window.
+    Waiting does not help, but sending less does, so it is equivalent to a small window.
     """
     text = (
         f"the request is larger than the account may use in a minute (HTTP {status}{detail}); "
@@ -141,14 +141,14 @@ def _too_large_for_rate(target: Target, status: int, said: Complaint, detail: st
 
 
 def _forbidden(target: Target, said: Complaint, detail: str) -> str:
-    """Return why a request was refused with 403, which may concern the key, the region or the content."""
+    """Return the reason for a refusal with 403, which may concern the key, the region or the content."""
     if _FLAGGED.search(said.message):
         return f"the provider's content filter refused the request (HTTP 403{detail}); ask in other words"
     return f"the key was refused, or what it asks for (HTTP 403{detail}); {_check_key(target)} and its rights"
 
 
 def _rejected(target: Target, status: int, said: Complaint, detail: str) -> str:
-    """Return the reason for a refusal that another attempt would meet again."""
+    """Return the reason for a refusal that a retry would not change."""
     if status == 404 and said.message.strip() and wordings.NO_POLICY.search(said.message):
         return f"the provider has nobody who answers this request (HTTP {status}{detail}); check the account's settings"
     if status == 404:
@@ -171,13 +171,13 @@ def _rejected(target: Target, status: int, said: Complaint, detail: str) -> str:
 def _unreadable(
     error: UnreadableReply, target: Target, body: bytes, headers: Headers, *, has_answered: bool
 ) -> ModelError:
-    """Return the error for a reply with status 200 that is none."""
+    """Return the error for an unreadable reply with status 200."""
     said = Complaint(error.error or body)
     if error.is_error:
         return refused(Refused(_status_of(said), httpx2.Headers(list(headers)), error.error or body), target)
     words = _one_line(said.message or str(error), target)
     if error.is_page and not has_answered:
-        # Where an API has never answered, something else lives at that address.
+        # If an API has never answered, the address probably belongs to something else.
         passing = said.may_pass
         text = f'{target.shown_url} sent a web page and not a reply ("{words}"); check that the base URL is the API\'s'
         return _model_error(target, text, retryable=passing)
@@ -192,7 +192,7 @@ def _unreadable(
 
 
 def _status_of(said: Complaint) -> int:
-    """Return the status that an error should have had which came with 200."""
+    """Return the status that an error received with status 200 should have had."""
     if said.status is not None:
         return said.status
     if said.too_long:
@@ -205,7 +205,7 @@ def _status_of(said: Complaint) -> int:
 
 
 def _retry_after_s(headers: httpx2.Headers, said: Complaint) -> float | None:
-    """Return how long to wait: by the headers for it, by the provider's words, or until a limit is reset."""
+    """Return the time to wait: from a header for it, from the provider's message, or until a limit is reset."""
     asked_s = wait_in_headers_s(headers)
     if asked_s is None:
         asked_s = said.wait_s
@@ -250,7 +250,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _one_line(said: object, target: Target) -> str:
-    # The key goes before the cut, so that no half of it is left; a key that the server has masked goes as well.
+    # The key is removed before truncation, so that no part of it is left; so is a key masked by the server.
     line = _MASKED_KEY.sub("<key>", " ".join(target.hide_key(str(said)).split()))
     line = "".join(c if c.isprintable() else "?" for c in line)
     return line if len(line) <= _DETAIL_CHARS else f"{line[:_DETAIL_CHARS]}…"

@@ -1,7 +1,7 @@
-"""Connections to providers that are kept open: HTTP/1.1, read and written by h11, on asyncio's own transports.
+"""Persistent connections to providers: HTTP/1.1, parsed and written by h11, on asyncio's transports.
 
-A request costs a fifth of what it costs in the pool of the HTTP client, which is used for proxies all the same, see
-`proxied` and decision 0112. Connections know their event loop and are used on no other.
+A request costs a fifth of what it costs in the HTTP client's pool, which is still used for proxies; see `proxied` and
+decision 0112. Connections belong to one event loop and are used on no other.
 
 Imports h11 and httpx2, whose errors it raises, so it is itself imported late, by `connections`.
 """
@@ -31,8 +31,8 @@ KEPT_S = 4.0
 
 _MAX_IDLE = 160
 _MAX_HEAD_BYTES = 100 * 1024
-_MOST_UNREAD_BYTES = 1024 * 1024  # that are taken from the socket before somebody has read what came before
-_NEXT_ADDRESS_S = 0.25  # after which the next address of a name is tried as well
+_MOST_UNREAD_BYTES = 1024 * 1024  # received at most before earlier data have been read
+_NEXT_ADDRESS_S = 0.25  # delay before the next address of a host is tried, too
 
 Headers = tuple[tuple[str, str], ...]
 Timeouts = Mapping[str, float | None]
@@ -40,7 +40,7 @@ Timeouts = Mapping[str, float | None]
 
 
 class HttpReply(Protocol):
-    """A reply of which the head has come."""
+    """A reply whose head has been received."""
 
     @property
     def status(self) -> int:
@@ -51,24 +51,24 @@ class HttpReply(Protocol):
         """The headers."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Iterate over the body as it comes in, encoded as it is."""
+        """Iterate over the body as it arrives, without decoding."""
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it where the body was not read to its end."""
+        """Return the connection to the pool, or close it if the body was not read to its end."""
 
 
 class HttpWire(Protocol):
-    """A way to servers."""
+    """A transport of requests to servers."""
 
     async def send(self, request: WrittenRequest, timeouts: Timeouts, on_sent: Callable[[], None]) -> HttpReply:
         """Send a request and wait for the head of its reply, which has to be closed.
 
-        Where there is no connection, or it breaks, or a wait is too long, it raises an `httpx2.TransportError`.
+        Raises an `httpx2.TransportError` if no connection can be opened, if it breaks, or on a timeout.
 
         Args:
-            request: The request, with its `Host`; the length of its body is added.
-            timeouts: The longest waits.
-            on_sent: Called when the server may have all of it from now on.
+            request: The request, including `Host`; the length of its body is added.
+            timeouts: The timeouts.
+            on_sent: Called once the server may have received all of it.
         """
 
     async def aclose(self) -> None:
@@ -84,7 +84,7 @@ class _Address(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _place(url: str) -> tuple[_Address, bytes]:
-    """Return where a URL points, and the target that the request names there."""
+    """Return the address of a URL, and the request target."""
     read = httpx2.URL(url)
     if read.scheme not in ("http", "https") or not read.host:
         raise httpx2.UnsupportedProtocol(f"{url!r} is no address of an HTTP server")
@@ -102,7 +102,7 @@ def _is_name(host: str) -> bool:
 
 
 async def _resolved(loop: asyncio.AbstractEventLoop, address: _Address) -> list[str]:
-    """Return the addresses of a host, of both kinds by turns, in the order in which to try them."""
+    """Resolve a host to addresses, alternating between families, in the order in which to try them."""
     if not address.is_name:
         return [address.host]
     found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
@@ -117,10 +117,10 @@ class _Link(asyncio.Protocol):
 
     Args:
         loop: The running event loop.
-        all_open: Where the connection is kept while it is open.
+        all_open: The set of open connections.
 
     Attributes:
-        gone: Done when the system has the connection back.
+        gone: Done once the connection is closed by the system.
     """
 
     _transport: asyncio.Transport
@@ -132,19 +132,19 @@ class _Link(asyncio.Protocol):
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self._waiter: asyncio.Future[bool] | None = None
         self._idle_since_s: float | None = None
-        self._is_full = False  # the transport takes no more to write for now
+        self._is_full = False  # whether the transport's write buffer is full
         self._is_lost = False
         self._error: Exception | None = None
         self._came_bytes = 0
         self._unread_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
-        self._transport = cast("asyncio.Transport", transport)  # that of uvloop is none by its class
+        """Store the transport."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
         self._all_open.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take in what came; on an idle connection nothing should."""
+        """Handle received data; on an idle connection there should be none."""
         if self._idle_since_s is not None:
             self.close()
             return
@@ -156,12 +156,12 @@ class _Link(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> None:
-        """Note that nothing more comes; the transport closes itself."""
+        """Handle the end of input; the transport closes itself."""
         self._http.receive_data(b"")
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end of the connection."""
+        """Handle the end of the connection."""
         self._is_lost, self._error = True, exc
         if exc is None:
             self._http.receive_data(b"")
@@ -170,11 +170,11 @@ class _Link(asyncio.Protocol):
         self._wake()
 
     def pause_writing(self) -> None:
-        """Note that the transport takes no more."""
+        """Record that the write buffer is full."""
         self._is_full = True
 
     def resume_writing(self) -> None:
-        """Note that the transport takes more again."""
+        """Record that the write buffer has room again."""
         self._is_full = False
         self._wake()
 
@@ -191,7 +191,7 @@ class _Link(asyncio.Protocol):
         parts = (head, self._http.send(h11.Data(data=request.content)), self._http.send(h11.EndOfMessage()))
         on_sent()
         self._transport.write(b"".join(part for part in parts if part))
-        # A server may refuse a long request before it has read it.
+        # A server may refuse a long request before it has read all of it.
         while self._is_full and not self._came_bytes and not self._is_lost:
             await self._change(timeouts.get("write"), httpx2.WriteTimeout)
         while True:
@@ -200,7 +200,7 @@ class _Link(asyncio.Protocol):
                 return event
 
     async def next_event(self, timeout_s: float | None) -> h11.Event | type[h11.PAUSED]:
-        """Return what comes next of the reply."""
+        """Return the next event of the reply."""
         while True:
             try:
                 event = self._http.next_event()
@@ -233,7 +233,7 @@ class _Link(asyncio.Protocol):
             _settle(self._waiter, True)
 
     def may_be_used_again(self) -> bool:
-        """Return True if the connection is idle from now on; False where it is of no more use."""
+        """Return True if the connection is idle from now on; False if it cannot be reused."""
         http, transport = self._http, self._transport
         if h11.DONE is not http.our_state or h11.DONE is not http.their_state or http.trailing_data[0]:
             return False
@@ -249,11 +249,11 @@ class _Link(asyncio.Protocol):
         return self._idle_since_s is not None and self._loop.time() - self._idle_since_s > KEPT_S
 
     def is_alive(self) -> bool:
-        """Return True if an idle connection is open, as far as can be told from here."""
+        """Return True if an idle connection appears to be open."""
         return not (self._is_lost or self.is_old or self._transport.is_closing() or _has_input(self._transport))
 
     def close(self) -> None:
-        """Close the connection at once."""
+        """Close the connection immediately."""
         self._transport.abort()
 
 
@@ -263,7 +263,7 @@ def _settle(waiter: asyncio.Future[bool], result: bool) -> None:
 
 
 def _has_input(transport: asyncio.Transport) -> bool:
-    """Return True if an idle connection has something to read, which is its end, that the event loop has not seen."""
+    """Return True if an idle connection has unread input, that is, its end, which the event loop has not seen."""
     number = transport.get_extra_info("socket").fileno()
     if number < 0:
         return True
@@ -275,7 +275,7 @@ def _has_input(transport: asyncio.Transport) -> bool:
 
 
 class _LinkReply:
-    """A reply on a connection of ours."""
+    """A reply on one of our connections."""
 
     def __init__(
         self, response: h11.Response, connection: _Link, timeout_s: float | None, leave: Callable[[], None]
@@ -307,7 +307,7 @@ class Http11:
     """The connections of one event loop.
 
     Args:
-        trusted: The certificates that are trusted.
+        trusted: The trusted certificates.
     """
 
     def __init__(self, trusted: ssl.SSLContext) -> None:
@@ -323,8 +323,8 @@ class Http11:
 
         Args:
             request: The request.
-            timeouts: The longest waits.
-            on_sent: Called when the server may have all of it from now on.
+            timeouts: The timeouts.
+            on_sent: Called once the server may have received all of it.
         """
         address, target = _place(request.url)
         await self._enter(timeouts.get("pool"))
@@ -341,7 +341,7 @@ class Http11:
         return _LinkReply(response, used, timeouts.get("read"), lambda: self._leave(address, used))
 
     async def _enter(self, timeout_s: float | None) -> None:
-        """Wait for room, of which there nearly always is some."""
+        """Wait for a free connection slot; there nearly always is one."""
         if not self._room.locked():
             await self._room.acquire()
             return
@@ -352,7 +352,7 @@ class Http11:
             raise httpx2.PoolTimeout("too many connections are open") from error
 
     def _leave(self, address: _Address, connection: _Link) -> None:
-        """Keep a connection for the next request, or close it."""
+        """Keep a connection for later requests, or close it."""
         self._room.release()
         for others in self._idle.values():
             while others and others[0].is_old:
@@ -364,7 +364,7 @@ class Http11:
             connection.close()
 
     def _kept(self, address: _Address) -> _Link | None:
-        """Return the connection that was used last; None where none is open."""
+        """Return the connection that was used last; None if none is open."""
         idle = self._idle.get(address)
         while idle:
             connection = idle.pop()
@@ -379,13 +379,13 @@ class Http11:
                 return await self._first_open(address)
         except TimeoutError as error:
             raise httpx2.ConnectTimeout(str(error) or "no connection in time") from error
-        except OSError as error:  # those of TLS are of this kind
+        except OSError as error:  # includes TLS errors
             raise httpx2.ConnectError(str(error)) from error
 
     async def _first_open(self, address: _Address) -> _Link:
-        """Try the addresses of a host, each a little after the one before, and return the connection that opens first.
+        """Try the addresses of a host, each with a delay after the previous one, and return the first open connection.
 
-        asyncio's own way to do so loses a connection that opens while it is cancelled, and uvloop has none.
+        asyncio's own implementation leaks a connection that opens while it is being cancelled, and uvloop has none.
         """
         loop = asyncio.get_running_loop()
         found = await _resolved(loop, address)
@@ -402,7 +402,7 @@ class Http11:
                     ssl=tls,
                     server_hostname=address.host if tls else None,
                 )
-            except Exception as error:  # noqa: BLE001 - it is raised where the connection is wanted
+            except Exception as error:  # noqa: BLE001 - raised where the connection is needed
                 errors.append(error)
                 failed.set()
                 return
@@ -427,9 +427,9 @@ class Http11:
         return opened[0]
 
     async def aclose(self) -> None:
-        """Close all connections and wait until the system has them back; their requests fail.
+        """Close all connections and wait until the system has closed them; their requests fail.
 
-        One that was about to open is closed after its request.
+        A connection that is being opened is closed after its request.
         """
         self._is_closed = True
         self._idle.clear()

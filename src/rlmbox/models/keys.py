@@ -1,4 +1,4 @@
-"""Keys that are looked up by provider, where the provider's own environment variable is not set."""
+"""Lookup of API keys by provider, for when the provider's environment variable is not set."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 
 class KeySource:
-    """Keys by provider, such as those that a password manager keeps.
+    """API keys by provider, such as those in a password manager.
 
-    It is asked once for each model that is given by name, and only where the environment has no key for it.
+    It is queried once for each model given by name, and only if the environment has no key for it.
 
     Args:
-        find: Called with the provider's name, such as `openai`; returns its key, or None where there is none.
+        find: Called with the provider's name, such as `openai`; returns its key, or None.
         origin: Where the keys are, for messages, such as `the system's keyring`.
-        remedy: How a key gets there, for messages; `{provider}` in it is the provider's name. Empty for nothing.
+        remedy: How to store a key there, for messages; `{provider}` in it is the provider's name. Empty for none.
     """
 
     def __init__(
@@ -25,10 +25,10 @@ class KeySource:
         self.origin = origin
 
     def key_for(self, provider: str) -> str | None:
-        """Return a provider's key, or None where there is none.
+        """Return a provider's key, or None if there is none.
 
         Args:
-            provider: Such as `openai`.
+            provider: The provider, such as `openai`.
         """
         key = (self._find(provider) or "").strip()
         if key:
@@ -36,10 +36,10 @@ class KeySource:
         return key or None
 
     def remedy_for(self, provider: str) -> str:
-        """Return how a provider's key is set, in words; empty where that is not known."""
+        """Return how to store a provider's key, in words; empty if unknown."""
         return self._remedy.replace("{provider}", provider)
 
     @property
     def found(self) -> tuple[str, ...]:
-        """The keys that were found until now, so that they can be hidden."""
+        """The keys returned so far, so that they can be hidden."""
         return tuple(self._found.values())

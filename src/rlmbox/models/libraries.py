@@ -1,6 +1,6 @@
-"""The providers' libraries: which one speaks to a model, and what it is told of a request.
+"""The providers' libraries: which one is used for a model, and with which settings.
 
-The libraries know what each provider wants of a request (decision 0015); `wire` has them write it.
+The libraries know each provider's request format (decision 0015); `wire` uses them to write requests.
 
 Imports pydantic-ai and a provider's SDK, so it is itself imported late, by `providers`.
 """
@@ -28,10 +28,10 @@ from rlmbox.types import Message
 
 
 def library_of(target: Target, client: httpx2.AsyncClient) -> Library:
-    """Return a provider's library, which sends what it writes with a client.
+    """Return a provider's library, set up to send with the given client.
 
     Args:
-        target: The model and where it is.
+        target: The model and its address.
         client: The HTTP client.
     """
     if target.provider == "anthropic":
@@ -73,7 +73,7 @@ def _openai_library(target: Target, client: httpx2.AsyncClient) -> Library:
         return OpenAIChatModel(
             target.model, provider=OpenAIProvider(base_url=target.base_url, api_key=target.key, http_client=client)
         )
-    # OpenAI's reasoning models refuse `max_tokens`; most other servers know nothing else.
+    # OpenAI's reasoning models refuse `max_tokens`; most other servers support nothing else.
     reasoning = bool(openai_model_profile(target.model).get("openai_supports_reasoning", False))
     return OpenAIChatModel(
         target.model,
@@ -88,7 +88,7 @@ def _openai_library(target: Target, client: httpx2.AsyncClient) -> Library:
 
 
 def takes_temperature(library: Library) -> bool:
-    """Return False for a model that refuses one; its library would leave it out with a warning of its own.
+    """Return False for a model that refuses a temperature, which its library would drop with a warning.
 
     Args:
         library: The provider's library.
@@ -104,21 +104,21 @@ def takes_temperature(library: Library) -> bool:
 def settings_of(
     target: Target, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float
 ) -> ModelSettings:
-    """Return the settings of a request: one attempt, and a cache for what the next request begins with.
+    """Return the settings of a request: a single attempt, and caching of the prefix shared with the next request.
 
     Args:
         target: The model.
         messages: The conversation.
-        max_output_tokens: Longest reply, reasoning included.
-        timeout_s: Longest wait for the next bytes, in seconds.
+        max_output_tokens: Maximum length of the reply, including reasoning.
+        timeout_s: Maximum wait for the next bytes, in seconds.
     """
     settings = ModelSettings(max_tokens=max_output_tokens, timeout=timeout_s)
     settings["max_retries"] = 0
     if len(messages) > 1:
-        # A single prompt is not asked about again, and to write it to a cache would cost more than it could save.
+        # A single prompt has no follow-up, so writing it to a cache would cost more than it could save.
         settings["cache"] = True
         if target.is_openai:
-            # Requests of one conversation go to the machine that has its beginning, which is the same in all of them.
+            # Routes the requests of one conversation to the machine that has cached their common prefix.
             opening = "\0".join(message.content for message in messages[:2])
             digest = sha256(opening.encode("utf-8", "replace")).hexdigest()
             return {**settings, "openai_prompt_cache_key": f"rlmbox-{digest[:32]}"}  # type: ignore[typeddict-unknown-key]
@@ -126,7 +126,7 @@ def settings_of(
 
 
 def library_messages(messages: Sequence[Message]) -> list[ModelMessage]:
-    """Return the messages in pydantic-ai's form, without empty ones, which providers refuse.
+    """Return the messages in pydantic-ai's form, without empty ones, which providers reject.
 
     Args:
         messages: The conversation.

@@ -1,8 +1,8 @@
 """`offline:extractive`: a baseline that needs no network and no weights.
 
-As a root it writes the cells that a careful reader would begin with: how large is the text, how often do the words of
-the question stand in it, which passages fit them best, what do those say; or it counts, where that is asked. As a
-reader it picks sentences. It cannot conclude or compare: it quotes.
+As a root it writes the cells with which a careful reader would begin: how long is the text, how often do the words of
+the question occur in it, which passages fit them best, what do those say; or it counts, if the question asks for that.
+As a reader it extracts sentences. It cannot infer or compare: it quotes.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ sizes = {{'document': ctx.num_documents(), 'page': ctx.num_pages(), 'line': fact
 FINAL('There are ' + str(sizes[{unit}]) + ' ' + {unit} + 's.')"""
 
 _PASSAGES = 30
-_INDEX = "The text of the question is in an index"  # so the system message of a run with a retriever says
+_INDEX = "The text of the question is in an index"  # in the system message of a run with a retriever
 _THINGS = r"(?:files?|documents?|texts?|chapters?|records?)"
 _HAVE = r"(?:mention|contain|have|use|include|name|refer to|speak of)s?(?: the)?(?: words?| terms?| names?| texts?)?"
 _OCCUR = r"(?:occurs?|appears?|(?:is|are|was|were) (?:mentioned|used|named|found)|come up|comes up|show up|shows up)"
@@ -142,7 +142,7 @@ _HOW_MANY = re.compile(
 class OfflineModel:
     """The extractive baseline; see the module.
 
-    It is deterministic: the same messages get the same reply.
+    Deterministic: the same messages get the same reply.
     """
 
     name = "offline:extractive"
@@ -150,17 +150,17 @@ class OfflineModel:
 
     @property
     def price(self) -> Price:
-        """It costs nothing."""
+        """Zero."""
         return FREE
 
     async def complete(
         self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
     ) -> Completion:
-        """Answer as a root where there is a system message, as a reader where there is none; see `Model.complete`."""
+        """Answer as a root if there is a system message, otherwise as a reader; see `Model.complete`."""
         if messages[0].role == "system":
             text = _next_reply(messages)
         else:
-            # Ranking takes milliseconds, which other sub-calls need not wait for.
+            # Ranking takes milliseconds, during which other sub-calls should not be blocked.
             text = await anyio.to_thread.run_sync(_read, messages[-1].content)
         usage = Usage(
             sum(len(message.content.encode()) // 4 + 1 for message in messages), 0, len(text.encode()) // 4 + 1, 0, 1
@@ -169,7 +169,7 @@ class OfflineModel:
 
 
 def _next_reply(messages: Sequence[Message]) -> str:
-    """Return the root's next cell; which one follows from how many it has written."""
+    """Return the root's next cell, determined by the number of cells written so far."""
     match = _QUESTION.match(messages[1].content)
     question = match.group(1) if match else messages[1].content
     turn = sum(message.role == "assistant" for message in messages)
@@ -180,7 +180,7 @@ def _next_reply(messages: Sequence[Message]) -> str:
 
 
 def _steps(question: str, *, has_index: bool) -> list[tuple[str, str]]:
-    """Return what the root thinks and runs, turn by turn."""
+    """Return the root's thoughts and cells, turn by turn."""
     look = _LOOK.format(patterns=_json(_patterns(question)))
     steps = [("How large is it, and how often do the words stand in it?", look)]
     if not has_index and (counting := _counting(question)) is not None:
@@ -203,7 +203,7 @@ def _json(value: object) -> str:
 
 
 def _counting(question: str) -> str | None:
-    """Return the cell that answers a question by counting; None where it asks for something else."""
+    """Return a cell that answers a question by counting; None if it asks for something else."""
     asked = " ".join(question.split()).rstrip("?!. ")
     if found := _HOW_OFTEN.match(asked):
         return _COUNT_TEXT.format(word=_json(_unquoted(found[1])))
@@ -221,7 +221,7 @@ def _unquoted(text: str) -> str:
 
 
 def _patterns(question: str) -> dict[str, str]:
-    """Return regular expressions for a question's words, that also find other endings of a word."""
+    """Return regular expressions for a question's words that also match their inflections."""
     found = {}
     for word in question_words(question)[:16]:
         parts = [_stem(part, word) for part in re.findall(r"\w+", word)]
@@ -231,14 +231,14 @@ def _patterns(question: str) -> dict[str, str]:
 
 
 def _stem(part: str, word: str) -> str:
-    """Return a pattern for a part of a word: with any ending where the word is an ordinary one, whole in a name."""
+    """Return a pattern for a part of a word: with any ending if the word is an ordinary one, exact in a name."""
     if part.isalpha() and part.islower() and len(part) > 4 and not is_name(word):
         return part[: max(4, len(part) - 2)] + r"\w*"
     return part + r"\b"
 
 
 def _read(prompt: str) -> str:
-    """Pick the sentences of a prompt's text that answer its question."""
+    """Extract the sentences of a prompt's text that answer its question."""
     head, named, rest = prompt.partition("Question: ")
     question, _, text = (rest if named and len(head) < 1_000 else prompt).partition("\n\n")
     question, facts = _facts(question)
@@ -253,7 +253,7 @@ class _Facts(TypedDict, total=False):
 
 
 def _facts(question: str) -> tuple[str, _Facts]:
-    """Take what the root counted off a question."""
+    """Split the root's counts from a question."""
     asked, found, counted = question.rpartition("\nCounts: ")
     try:
         facts = json.loads(counted) if found else None

@@ -1,4 +1,4 @@
-"""Limits on concurrent requests and requests a minute to a model."""
+"""Limits on concurrent requests, and on requests and tokens per minute, of a model."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from rlmbox.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Limits of a provider's account for one model, kept by all runs of the process together.
+    """Rate limits of a provider's account for one model, shared by all runs of the process.
 
-    Without a pace each run keeps its own `Limits.concurrency`, and runs do not wait for each other.
+    Without a pace, each run has its own `Limits.concurrency`, and runs do not wait for each other.
 
     Attributes:
-        max_concurrency: Requests under way at once; None for no limit beyond that of each run.
-        requests_per_minute: Requests in any 60 seconds; None for no limit.
-        tokens_per_minute: Tokens sent and received in 60 seconds, estimated before a request and corrected after it;
-            None for no limit.
+        max_concurrency: Maximum number of requests in flight; None for no limit beyond that of each run.
+        requests_per_minute: Maximum number of requests in any 60 seconds; None for no limit.
+        tokens_per_minute: Maximum number of tokens sent and received in 60 seconds, estimated before a request and
+            corrected after it; None for no limit.
 
     Raises:
         ConfigError: A limit is below 1.

@@ -1,7 +1,7 @@
-"""Prices of tokens: the maintained catalogue of genai-prices, and a user's own figures from a file.
+"""Prices of tokens: from the catalogue of genai-prices, and a user's own from a file.
 
-Nothing here reaches the network: the catalogue is the one inside the installed genai-prices package, and its
-version is part of a price's `origin`.
+Nothing here accesses the network: the catalogue is that of the installed genai-prices package, whose version is part of
+a price's `origin`.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ _EXAMPLE = '["openai:gpt-5"] with input_usd_per_mtok = "1.25" and output_usd_per
 
 @dataclass(frozen=True, slots=True)
 class FlatPrice:
-    """A price per token that depends on nothing else.
+    """A price per token that is independent of everything else.
 
     Attributes:
-        input_usd_per_mtok: US dollars per million tokens sent.
-        output_usd_per_mtok: US dollars per million tokens received, reasoning included.
-        cached_input_usd_per_mtok: US dollars per million tokens that the provider had cached; None means that
-            they cost as much as other input.
-        origin: Where the price comes from.
-        cache_write_usd_per_mtok: US dollars per million tokens that the provider wrote to its cache; None means that
-            they cost as much as other input.
+        input_usd_per_mtok: US dollars per million input tokens.
+        output_usd_per_mtok: US dollars per million output tokens, including reasoning.
+        cached_input_usd_per_mtok: US dollars per million input tokens that the provider had cached; None for the
+            price of other input.
+        origin: The source of the price.
+        cache_write_usd_per_mtok: US dollars per million tokens that the provider wrote to its cache; None for the price
+            of other input.
 
     Raises:
         ConfigError: A figure is negative or not finite.
@@ -84,7 +84,7 @@ class FlatPrice:
 
 
 def _decimal(value: object) -> Decimal | None:
-    """Return a number as it is written, also of a text or a float; None where it is none."""
+    """Convert a number, a text or a float to the decimal number as written; None if it is no number."""
     if isinstance(value, bool) or not isinstance(value, Decimal | int | float | str):
         return None
     try:
@@ -99,11 +99,11 @@ FREE = FlatPrice(Decimal(0), Decimal(0), origin="free")
 
 @dataclass(frozen=True, slots=True)
 class CataloguePrice:
-    """A price from genai-prices, with what depends on the length of the request (tiers) and on the day.
+    """A price from genai-prices, which may depend on the length of the request (tiers) and on the day.
 
     Attributes:
         provider: The provider's name in the catalogue.
-        model: The model's name as the provider knows it.
+        model: The provider's name for the model.
         origin: The package and version that the price comes from.
     """
 
@@ -114,8 +114,8 @@ class CataloguePrice:
     def cost_usd(self, usage: Usage) -> Decimal:
         """Return the cost of some usage in US dollars.
 
-        Tiers ("over 200,000 input tokens, all of them cost more") are decided by `usage.input_tokens`, so give the
-        usage of one request and add costs, rather than the other way round.
+        Tiers ("over 200,000 input tokens, all of them cost more") are determined by `usage.input_tokens`, so pass the
+        usage of one request and add up the costs, rather than the other way round.
         """
         from genai_prices import Usage as CountedUsage
         from genai_prices import calc_price
@@ -133,14 +133,14 @@ class CataloguePrice:
 def catalogue_price(provider: str, model: str) -> Price | None:
     """Return a model's price in genai-prices.
 
-    The first call imports the catalogue, which takes some 0.5 s.
+    The first call imports the catalogue, which takes about 0.5 s.
 
     Args:
-        provider: A name of `CATALOGUE_PROVIDERS`.
-        model: The model's name at the provider.
+        provider: A name in `CATALOGUE_PROVIDERS`.
+        model: The provider's name for the model.
 
     Returns:
-        The price, or None where the catalogue has no price per token for that model.
+        The price, or None if the catalogue has no price per token for that model.
     """
     catalogue_id = CATALOGUE_PROVIDERS.get(provider)
     if catalogue_id is None:
@@ -153,7 +153,7 @@ def catalogue_price(provider: str, model: str) -> Price | None:
         found = get_snapshot().calc(genai_prices.Usage(), model, catalogue_id, None, None).model_price
     except (LookupError, ValueError):
         return None
-    # Models that are billed by the second or by the image have no price per token, and would count as free.
+    # Models billed by the second or by the image have no price per token, and would seem free.
     return price if getattr(found, "input_mtok", None) is not None else None
 
 
@@ -164,16 +164,16 @@ def price_for(
     preset: str | None = None,
     catalogue: bool = True,
 ) -> Price | None:
-    """Return the price of a model: the user's own figure first, then the catalogue's.
+    """Return the price of a model: the user's own if there is one, otherwise the catalogue's.
 
     Args:
         name: The full name, such as `openai:gpt-5`.
-        overrides: The user's figures by full name; `gemini:` and `google:`, for example, name the same provider.
-        preset: The provider, where the name has another name for it, such as `grok:`.
-        catalogue: Whether the catalogue may be asked; not so for a server that only speaks a provider's protocol.
+        overrides: The user's prices by full name; `gemini:` and `google:`, for example, are the same provider.
+        preset: The provider, if the name uses another name for it, such as `grok:`.
+        catalogue: Whether to use the catalogue; False for a server that merely speaks a provider's protocol.
 
     Returns:
-        The price, or None where it is not known.
+        The price, or None if unknown.
     """
     if overrides:
         given = {usual_name(key): price for key, price in overrides.items()} | dict(overrides)
@@ -188,14 +188,14 @@ def load_overrides(path: str | Path) -> Mapping[str, FlatPrice]:
     """Read a user's prices from a TOML file, or a JSON file if its name ends in `.json`.
 
     Each table is named after a model, such as `["openai:gpt-5"]`, and has `input_usd_per_mtok`, `output_usd_per_mtok`
-    and, where they differ, `cached_input_usd_per_mtok` and `cache_write_usd_per_mtok`: US dollars per million tokens,
-    as a number or a string.
+    and optionally `cached_input_usd_per_mtok` and `cache_write_usd_per_mtok`: US dollars per million tokens, as a
+    number or a string.
 
     Args:
         path: The file.
 
     Raises:
-        ConfigError: The file cannot be read, or something in it is not a price; the message names it.
+        ConfigError: The file cannot be read, or an entry is not a price; the message names it.
     """
     path = Path(path)
     entries = _read(path)
@@ -211,7 +211,7 @@ def _read(path: Path) -> object:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"{path}: the price file cannot be read: {reason}") from None
     try:
-        # Numbers stay text until they are Decimal: a float would turn 0.1 into 0.1000000000000000055.
+        # Numbers stay text until they become Decimal: a float would turn 0.1 into 0.1000000000000000055.
         if path.suffix.lower() == ".json":
             return cast("object", json.loads(text, parse_float=str))
         return tomllib.loads(text, parse_float=str)

@@ -1,4 +1,4 @@
-"""Other names that providers are called by."""
+"""Aliases of providers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ OTHER_NAMES = MappingProxyType(
 
 
 def usual_provider(given: str) -> str:
-    """Return the usual name of a provider, in lower case; one that is not known stays as it is.
+    """Return the usual name of a provider, in lower case; an unknown one is returned unchanged.
 
     Args:
-        given: A name of it, in any case.
+        given: A name or alias, in any case.
     """
     given = given.strip().lower()
     return OTHER_NAMES.get(given, given)

@@ -1,8 +1,8 @@
 """Models at OpenAI, Anthropic, Google, Azure and any server that speaks OpenAI's protocol.
 
-A request goes from here to `wire`, where the provider's library writes it, and where it is sent and its reply is read.
-The libraries take seconds to import, so nothing here imports them until a request is made or `ProviderModel.warm` is
-called.
+A request passes from here to `wire`, where the provider's library writes it, and where it is sent and its reply is
+read. The libraries take seconds to import, so nothing here imports them before a request is made or
+`ProviderModel.warm` is called.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DEFAULT_TIMEOUT_S = 120.0
 _MOST_ADAPTATIONS = 6
 _REFUSALS_OF_STREAMS = (400, 404, 405, 415, 422, 501)
 _LONGEST_CLOSE_S = 5.0
-_MOST_WAITS = 10  # a server that sends a byte now and then is given up after so many times the wait for one
+_MOST_WAITS = 10  # a server that sends an occasional byte is given up after this many times the wait for one
 
 
 def provider_model(
@@ -57,25 +57,24 @@ def provider_model(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     pace: Pace = UNPACED,
 ) -> ProviderModel:
-    """Return the model of a name; nothing is sent and nothing heavy is imported.
+    """Create a model by name; nothing is sent and nothing heavy is imported.
 
     Args:
         name: `provider:model` with the provider `openai`, `anthropic`, `google` (or `gemini`), `azure`, `openrouter`,
             `groq`, `xai`, `deepseek`, `mistral`, or a server of your own: `ollama`, `vllm`, `llamacpp`, `lmstudio`.
-        base_url: Where the model is. By default PROVIDER_BASE_URL (GOOGLE_GEMINI_BASE_URL, AZURE_OPENAI_ENDPOINT)
-            where it is set, else the provider itself. With `openai:`, any server that speaks OpenAI's Chat Completions
-            protocol.
+        base_url: The model's address. By default PROVIDER_BASE_URL (GOOGLE_GEMINI_BASE_URL, AZURE_OPENAI_ENDPOINT) if
+            set, otherwise the provider's own. With `openai:`, any server with OpenAI's Chat Completions protocol.
         api_key: The key; by default PROVIDER_API_KEY (GOOGLE_API_KEY or GEMINI_API_KEY, AZURE_OPENAI_API_KEY). A server
-            other than the provider's own may need none. A `KeySource` is asked where the variable is not set.
-        prices: The user's own prices, which come before the catalogue's: by full name, or a function from the full name
-            to a price, which is called again for each request.
-        temperature: The sampling temperature; None leaves it to the provider. Models that refuse one are asked without.
-        window_tokens: Most tokens that a request and its reply may have; None takes it from the catalogue.
-        timeout_s: Seconds without a byte after which a request is given up, unless the request says otherwise.
-        pace: What the model may be asked at once and in a minute; by default nothing but the runs' own limits.
+            other than the provider's own may need none. A `KeySource` is queried if the variable is not set.
+        prices: The user's own prices, which take precedence over the catalogue's: by full name, or a function from the
+            full name to a price, which is called again for each request.
+        temperature: The sampling temperature; None for the provider's default. Not sent to models that refuse one.
+        window_tokens: Maximum number of tokens in a request and its reply; None for the catalogue's.
+        timeout_s: Seconds without a byte after which a request is aborted, unless the request has its own timeout.
+        pace: The model's rate limits; by default there are only the runs' own limits.
 
     Raises:
-        ConfigError: The name, the URL or the key is missing or wrong, or the provider's library is not installed.
+        ConfigError: The name, the URL or the key is missing or invalid, or the provider's library is not installed.
     """
     if timeout_s <= 0:
         raise ConfigError(f"{name}: timeout_s must be more than 0, not {timeout_s:g}")
@@ -94,12 +93,12 @@ def provider_model(
 
 
 class ProviderModel:
-    """A model at a provider; made by `provider_model`.
+    """A model at a provider, from `provider_model`.
 
-    It makes one attempt; a refusal that names what the provider wants is no attempt, and is followed by another with
-    that. It may be used from several event loops: each has its own connections, which are closed with the loop or by
-    `aclose`. A content filter's refusal is a `Completion` with the stop reason `content_filter`, since it was paid for.
-    Tokens that the provider does not count are estimated, never taken as zero, and the `Completion` says so.
+    It makes one attempt; a refusal that names a requirement does not count, and is followed by another request that
+    meets it. It may be used from several event loops: each has its own connections, which are closed with the loop or
+    by `aclose`. A content filter's refusal is a `Completion` with the stop reason `content_filter`, since it was paid
+    for. Tokens that the provider does not count are estimated, never taken as zero, and the `Completion` says so.
     """
 
     def __init__(
@@ -137,17 +136,17 @@ class ProviderModel:
 
     @property
     def target(self) -> Target:
-        """The provider, address and key that the name stands for."""
+        """The provider, address and key."""
         return self._target
 
     @property
     def pace(self) -> Pace:
-        """The limits on requests at once and in a minute."""
+        """The model's rate limits."""
         return self._pace
 
     @property
     def temperature(self) -> float | None:
-        """The sampling temperature; None where it is left to the provider."""
+        """The sampling temperature; None for the provider's default."""
         return self._temperature
 
     @property
@@ -157,7 +156,7 @@ class ProviderModel:
 
     @property
     def window_tokens(self) -> int:
-        """Most tokens that a request and its reply may have together; `ASSUMED_WINDOW_TOKENS` where nobody knows."""
+        """Maximum number of tokens in a request and its reply together; `ASSUMED_WINDOW_TOKENS` if unknown."""
         return self._known_window_tokens or ASSUMED_WINDOW_TOKENS
 
     @property
@@ -167,12 +166,12 @@ class ProviderModel:
 
     @property
     def reports_exchange(self) -> bool:
-        """True: it says on `current_exchange` how far a request came."""
+        """True: progress is reported on `current_exchange`."""
         return True
 
     @property
     def output_cap_tokens(self) -> int | None:
-        """Longest reply that the provider accepts to be asked for, where it has said so."""
+        """Highest output limit that the provider accepts, if it has stated one."""
         return self._adaptations.output_cap_tokens
 
     @cached_property
@@ -183,7 +182,7 @@ class ProviderModel:
 
     @property
     def price(self) -> Price | None:
-        """The price; None where it is not known, as for a gateway. A server on this machine costs nothing."""
+        """The price; None if unknown, as for a gateway. A server on this machine costs nothing."""
         return self._prices(self.name) if callable(self._prices) else self._listed_price
 
     @cached_property
@@ -196,7 +195,7 @@ class ProviderModel:
         """Return the same model at another sampling temperature, over the same connections.
 
         Args:
-            temperature: From 0, which is the most predictable.
+            temperature: From 0, the most predictable.
         """
         return ProviderModel(
             self._target,
@@ -209,7 +208,7 @@ class ProviderModel:
         )
 
     def warm(self) -> None:
-        """Start the slow imports in a thread, so that they overlap with other work; returns at once."""
+        """Start the slow imports in a thread, so that they overlap with other work; returns immediately."""
         threading.Thread(target=self._import_ahead, name="rlmbox-model-import", daemon=True).start()
 
     async def ready(self) -> None:
@@ -217,7 +216,7 @@ class ProviderModel:
         await self._connections.get()
 
     def _import_ahead(self) -> None:
-        # What fails here fails again, with its error, where somebody waits for it.
+        # A failure here recurs, with its error, where the result is needed.
         with suppress(Exception):
             self._connections.import_library()
             _ = self.price, self.window_tokens
@@ -228,20 +227,20 @@ class ProviderModel:
         """Answer a conversation.
 
         Args:
-            messages: The conversation; the system message, if any, comes first. Empty messages are left out.
-            max_output_tokens: Longest reply, reasoning included.
-            timeout_s: Seconds without a byte after which the request is given up; None takes the model's own.
+            messages: The conversation; the system message, if any, comes first. Empty messages are dropped.
+            max_output_tokens: Maximum length of the reply, including reasoning.
+            timeout_s: Seconds without a byte after which the request is aborted; None for the model's own timeout.
 
         Raises:
-            ContextLimitExceeded: The request is longer than the model's window.
+            ContextLimitExceeded: The request exceeds the model's window.
             ModelError: The provider refused or failed, or did not answer in time.
         """
         exchange = (current_exchange.get() or Exchange()).begin()
-        # The import of the libraries is not the provider's time.
+        # Importing the libraries does not count towards the provider's time.
         connection = await self._connections.get()
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         outcome = await self._attempt(connection, messages, exchange, max_output_tokens, limit_s)
-        # Raised here, outside any `except`: the provider's own exception holds requests with their keys.
+        # Raised here, outside any `except`, because the provider's own exception holds requests with their keys.
         if isinstance(outcome, ModelError):
             raise outcome
         return outcome
@@ -254,7 +253,7 @@ class ProviderModel:
         max_output_tokens: int,
         limit_s: float,
     ) -> Completion | ModelError:
-        """Send the request, again where a refusal names what it should be like."""
+        """Send the request, and again if a refusal names a requirement."""
         from rlmbox.models.call import Call
 
         for _ in range(_MOST_ADAPTATIONS):
@@ -271,7 +270,7 @@ class ProviderModel:
         return outcome
 
     def _gives_up_stream(self, call: Call, complaint: Complaint) -> bool:
-        """Return True if a refusal may be one of streams, though it does not say so; the next request shows."""
+        """Return True if a refusal may be due to streaming without saying so; the next request shows whether it was."""
         refused = call.refused
         if not call.streams or self._adaptations.has_streamed or refused is None or complaint.too_long:
             return False
@@ -302,12 +301,12 @@ class ProviderModel:
             return failures.explain(error, self._target, call, timeout_s=limit_s, has_answered=has_answered)
         self._adaptations.has_answered = True
         self._adaptations.has_streamed |= call.streams
-        # A server that counts no tokens of its streams may count those of replies in one piece, which is worth more.
+        # A server that counts no tokens for streams may count those of complete replies, which is worth more.
         self._adaptations.no_stream |= call.streams and not completion.counted and not self._adaptations.only_stream
         return completion
 
     async def aclose(self) -> None:
-        """Close the connections, each on the event loop it belongs to; a later request opens new ones."""
+        """Close the connections, each on its own event loop; a later request opens new ones."""
         await self._connections.aclose()
 
 
@@ -321,7 +320,7 @@ class _Connections:
     _by_loop: dict[asyncio.AbstractEventLoop, Future[Connection]] = field(default_factory=dict)
 
     def import_library(self) -> None:
-        """Import what a request needs, which takes seconds the first time."""
+        """Import what a request needs; takes seconds the first time."""
         import importlib
 
         for module in ("wire", "failures"):
@@ -351,7 +350,7 @@ class _Connections:
             from rlmbox.models.wire import connect
 
             connection = connect(self.target, pool_of(loop, self.target.base_url, self), self.timeout_s)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the connection is awaited
+        except BaseException as error:  # noqa: BLE001 - raised where the connection is awaited
             with self._lock:
                 self._by_loop.pop(loop, None)
             if isinstance(error, ImportError):
@@ -375,5 +374,5 @@ class _Connections:
                 await pool.release(self)
             elif loop.is_running():
                 closing = asyncio.run_coroutine_threadsafe(pool.release(self), loop)
-                # A loop that is held up, as by the very call that closes, does it when it goes on.
+                # A blocked loop, such as that of the very caller, closes them when it continues.
                 await asyncio.wait([asyncio.wrap_future(closing)], timeout=_LONGEST_CLOSE_S)

@@ -1,4 +1,4 @@
-"""Connections through a proxy, by the HTTP client, which knows all kinds of proxies.
+"""Connections through a proxy, by the HTTP client, which supports all kinds of proxies.
 
 Imports httpx2, so it is itself imported late, by `connections`.
 """
@@ -19,14 +19,14 @@ LANE_CONNECTIONS, MAX_LANES = 4, 40
 
 @dataclass(slots=True)
 class _Lane:
-    """A few connections, and how many requests they are busy with."""
+    """A small pool of connections, and the number of requests in flight on it."""
 
     wire: httpx2.AsyncHTTPTransport
     busy: int = 0
 
 
 class _ProxiedReply:
-    """A reply of a lane; when it is closed, the lane has room again."""
+    """A reply of a lane; closing it frees the lane's place."""
 
     def __init__(self, response: httpx2.Response, lane: _Lane) -> None:
         self.status = response.status_code
@@ -44,11 +44,11 @@ class _ProxiedReply:
 
 
 class Proxied:
-    """Connections in lanes of a few each: a pool looks at all that it has for each request, which adds up in one.
+    """Connections in lanes of a few each, since a pool checks all its connections for each request.
 
     Args:
         proxy: The proxy's URL.
-        trusted: The certificates that are trusted.
+        trusted: The trusted certificates.
     """
 
     def __init__(self, proxy: str, trusted: ssl.SSLContext) -> None:
@@ -61,8 +61,8 @@ class Proxied:
 
         Args:
             request: The request.
-            timeouts: The longest waits.
-            on_sent: Called when the server may have all of it from now on.
+            timeouts: The timeouts.
+            on_sent: Called once the server may have received all of it.
         """
 
         async def trace(event: str, _info: object) -> None:
@@ -85,7 +85,7 @@ class Proxied:
             raise
 
     def _free_lane(self) -> _Lane:
-        """Return the first lane that has room, so that connections which are open are used again."""
+        """Return the first lane with room, so that open connections are reused."""
         found = next((lane for lane in self._lanes if lane.busy < LANE_CONNECTIONS), None)
         if found is None and len(self._lanes) < MAX_LANES:
             most = MAX_CONNECTIONS // MAX_LANES

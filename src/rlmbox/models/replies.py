@@ -1,8 +1,7 @@
-"""Reading a reply as it came over the wire: its text, why it ended, and what it used.
+"""Parsing of a reply as received: its text, its stop reason, and its usage.
 
-Nothing else of a reply is looked at, so that a field nobody needs cannot spoil one that was paid for. Servers that
-speak one protocol borrow names from another, write numbers as text, and leave out what they do not know; all of that is
-read.
+Nothing else of a reply is examined, so that an irrelevant field cannot spoil one that was paid for. Servers that speak
+one protocol borrow names from another, write numbers as text, and omit what they do not know; all of that is accepted.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from rlmbox.models.streams import is_stream, joined
 from rlmbox.types import Completion, Message, Usage
 
 _BYTES_PER_TOKEN = 3
-_ITEMS = ("message", "function_call", "reasoning")  # of OpenAI's Responses
+_ITEMS = ("message", "function_call", "reasoning")  # in OpenAI's Responses
 _COMMENTS = re.compile(rb"(?::[^\n]*\n|\s)*")
 _INVISIBLE = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]+\Z")
 _THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
@@ -42,7 +41,7 @@ _THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The parts of a reply: text, reasoning, why it ended, calls of tools as text, and the provider's counts."""
+    """The parts of a reply: text, reasoning, stop reason, tool calls as text, and the provider's counts."""
 
     text: str
     reasoning: str
@@ -53,18 +52,18 @@ class _Part:
 
 
 def read_reply(protocol: WireProtocol, body: bytes, name: str, messages: Sequence[Message]) -> Completion:
-    """Read a reply.
+    """Parse a reply.
 
-    The text is without the model's reasoning; where there is none, a refusal's own words stand in, or calls of tools.
+    The text excludes the model's reasoning; if there is none, a refusal's own words or tool calls take its place.
 
     Args:
         protocol: The protocol that the provider speaks.
         body: The reply's body.
         name: The model's full name.
-        messages: What was asked, for estimating tokens where the provider does not count them.
+        messages: The request, for estimating tokens if the provider does not count them.
 
     Raises:
-        UnreadableReply: There is no reply in it.
+        UnreadableReply: It contains no reply.
     """
     found = _decoded(protocol, body)
     part = _READERS[protocol](found)
@@ -87,7 +86,7 @@ def _decoded(protocol: WireProtocol, body: bytes) -> Mapping[str, Any]:
     if text[:1] == b"<":
         raise UnreadableReply("a web page", is_page=True)
     if is_stream(text):
-        if (whole := _COMMENTS.sub(b"", text, count=1)).startswith(b"{"):  # sent to keep the connection open
+        if (whole := _COMMENTS.sub(b"", text, count=1)).startswith(b"{"):  # comments keep the connection open
             body = whole
         else:
             return joined(protocol, text)
@@ -102,7 +101,7 @@ def _decoded(protocol: WireProtocol, body: bytes) -> Mapping[str, Any]:
 
 
 def _value(body: bytes) -> Any:
-    """Return the JSON of a body, also where it is in a string, or where something follows it."""
+    """Return the JSON of a body, which may be in a string, or followed by something else."""
     text = body.decode("utf-8-sig", "replace").strip()
     try:
         found = json.loads(text)
@@ -115,21 +114,21 @@ def _value(body: bytes) -> Any:
 
 
 def _objects(text: str) -> list[Mapping[str, Any]]:
-    """Return the objects that a body begins with, one after the other."""
+    """Return the consecutive objects at the beginning of a body."""
     found: list[Mapping[str, Any]] = []
     position, decoder = 0, json.JSONDecoder()
     while text.startswith("{", position):
         try:
             value, position = decoder.raw_decode(text, position)
         except (ValueError, RecursionError):
-            return []  # it broke off
+            return []  # truncated
         found.append(value)
         position += len(text[position:]) - len(text[position:].lstrip())
     return found
 
 
 def _joined_lines(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Put together what Ollama sends as lines of JSON; the last of them has the counts."""
+    """Join a reply that Ollama sends as lines of JSON; the last line has the counts."""
     if not all(isinstance(line.get("message"), Mapping) for line in lines) or not lines[-1].get("done"):
         return lines[0]
     text = "".join(text_of(mapping(line["message"]).get("content")) for line in lines)
@@ -137,7 +136,7 @@ def _joined_lines(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _unwrapped(found: Mapping[str, Any], body: bytes) -> Mapping[str, Any]:
-    """Return the object that has the reply."""
+    """Return the object that contains the reply."""
     if _has_reply(found):
         return found
     inner = next((inner for inner in inner_of(found) if _has_reply(inner)), None)
@@ -149,7 +148,7 @@ def _unwrapped(found: Mapping[str, Any], body: bytes) -> Mapping[str, Any]:
 
 
 def _has_reply(found: Mapping[str, Any]) -> bool:
-    """Return True if an object has a reply of any of the protocols."""
+    """Return True if an object contains a reply in any of the protocols."""
     choice = choice_of(found.get("choices"))
     if text_of(found.get("response")).strip() or text_of(found.get("generated_text")).strip() or _output_of(found):
         return True
@@ -165,7 +164,7 @@ def _openai(found: Mapping[str, Any]) -> _Part:
         other = _of_another_protocol(found)
         if other is not None:
             return other
-        choice, message = found, mapping(found.get("message"))  # Ollama's or Cohere's own protocol behind a gateway
+        choice, message = found, mapping(found.get("message"))  # Ollama's or Cohere's own protocol through a gateway
     if not message and "text" not in choice:
         alone = next((alone for each in (found, *inner_of(found)) if (alone := lone_text(each)) is not None), None)
         if alone is None or choice is not found:
@@ -173,7 +172,7 @@ def _openai(found: Mapping[str, Any]) -> _Part:
         choice = alone
     content = message.get("content") if message else choice.get("text")
     if isinstance(content, Mapping) and not content.keys() & {"text", "type", "parts"}:
-        content = json.dumps(content, ensure_ascii=False)  # a gateway has read the JSON that the model wrote
+        content = json.dumps(content, ensure_ascii=False)  # a gateway has parsed the JSON that the model wrote
     return _Part(
         text=text_of(content),
         reasoning=reasoning_of(message) + thinking_of(content),
@@ -185,10 +184,10 @@ def _openai(found: Mapping[str, Any]) -> _Part:
 
 
 def _empty(found: Mapping[str, Any]) -> _Part:
-    """Return a reply without anything in it that the provider has counted.
+    """Return a reply without content, if the provider has counted it.
 
     Raises:
-        UnreadableReply: Nothing says that the model has run.
+        UnreadableReply: Nothing indicates that the model has run.
     """
     counts = counts_in(found, {})
     if not counts or found.get("choices"):
@@ -197,7 +196,7 @@ def _empty(found: Mapping[str, Any]) -> _Part:
 
 
 def _of_another_protocol(found: Mapping[str, Any]) -> _Part | None:
-    """Read a reply that a gateway has passed on as its provider wrote it; None where it is none."""
+    """Parse a reply that a gateway has passed on in its provider's protocol; None if it is none."""
     if isinstance(found.get("candidates"), list):
         return _google(found)
     if isinstance(found.get("content"), list):
@@ -219,7 +218,7 @@ def _of_another_protocol(found: Mapping[str, Any]) -> _Part | None:
 
 
 def _output_of(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the messages, calls and thoughts in a reply's `output`."""
+    """Return the messages, calls and reasoning in a reply's `output`."""
     output = found.get("output")
     output = [mapping(output).get("message")] if isinstance(output, Mapping) else output
     items = map(mapping, output) if isinstance(output, list) else ()
@@ -264,15 +263,15 @@ _READERS: Mapping[WireProtocol, Callable[[Mapping[str, Any]], _Part]] = MappingP
 
 
 def _whole_characters(text: str) -> str:
-    # JSON may hold halves of characters, which nothing that encodes the text later could take.
+    # JSON may contain lone surrogates, which later encoding of the text would reject.
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _usage(part: _Part, messages: Sequence[Message], text: str, *, made: bool) -> tuple[Usage, bool]:
-    """Return the provider's counts and True; where they are missing or contradict each other, the more and False.
+    """Return the provider's counts and True; if they are missing or contradictory, the higher values and False.
 
-    A count of zero for something that was sent, or one that leaves the reasoning out, would let a run spend past its
-    budget: input and output have to come to the total.
+    A count of zero for a non-empty input, or one without the reasoning, would let a run exceed its budget: input and
+    output have to add up to the total.
     """
     counts = read_counts(part.counts)
     sent, received = counts.sent, counts.received

@@ -1,7 +1,7 @@
-"""Calls of tools that a reply is made of, although none was offered: written as the text that a model would write.
+"""Tool calls in a reply although no tool was offered, turned back into the text that a model would write.
 
-A server that looks for calls in what a model writes takes the text away with them. So the call is put back: where it is
-of something that runs Python, the code in it is read as in any other reply.
+A server that parses tool calls from a model's output removes them from the text. So the call is restored: if it calls
+something that runs Python, its code is read as in any other reply.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _MOST_CALLS = 100
 
 
 def called_in(calls: object) -> str:
-    """Return the calls of a message as text, one element for each; empty where there are none.
+    """Return the tool calls of a message as text, one element for each; empty if there are none.
 
     Args:
-        calls: What stands under `tool_calls`, `function_call`, or for a part of the content that is a call; also the
+        calls: The value of `tool_calls` or `function_call`, or of a part of the content that is a call; also the
             pieces of those in a stream.
     """
     merged: dict[object, tuple[str, Any]] = {}
@@ -30,7 +30,7 @@ def called_in(calls: object) -> str:
         key = index if isinstance(index, int | str) else number
         given = next((function[name] for name in ("arguments", "input", "args") if name in function), "")
         name, before = merged.get(key, ("", ""))
-        # The pieces of a stream are texts to be put together.
+        # The pieces in a stream are texts to be joined.
         given = before + given if isinstance(before, str) and isinstance(given, str) else given or before
         merged[key] = (name or str(function.get("name") or ""), given)
         if len(merged) >= _MOST_CALLS:

@@ -1,4 +1,4 @@
-"""Fields of replies, read leniently, and the error of a body in which there is no reply."""
+"""Lenient access to fields of replies, and the error for a body without a reply."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ WireProtocol = Literal["openai", "azure", "anthropic", "google"]
 
 
 class UnreadableReply(Exception):
-    """A reply with status 200 that is none.
+    """A response with status 200 that contains no reply.
 
     Attributes:
-        is_page: Whether it is a web page, as of a proxy or of a login.
-        is_error: Whether it is an error that was given the status of success, before anything of a reply came.
-        error: The error's body, where that is only a part of what came.
+        is_page: Whether it is a web page, as from a proxy or a login.
+        is_error: Whether it is an error with the status of success, sent before any part of a reply.
+        error: The error's body, if that is only a part of what was received.
     """
 
     def __init__(
@@ -31,22 +31,22 @@ class UnreadableReply(Exception):
 
 
 def mapping(value: object) -> Mapping[str, Any]:
-    """Return a value that is an object; an empty one in place of anything else."""
+    """Return a value if it is an object; otherwise an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def first(value: object) -> Mapping[str, Any]:
-    """Return the first object of a list; an empty one where there is none."""
+    """Return the first object of a list; an empty one if there is none."""
     return mapping(value[0]) if isinstance(value, list) and value else {}
 
 
 def first_of(value: object) -> Mapping[str, Any]:
-    """Return a value that is an object, or the first object of a list; an empty one where there is none."""
+    """Return a value if it is an object, or the first object of a list; otherwise an empty one."""
     return first(value) or mapping(value)
 
 
 def text_of(content: object) -> str:
-    """Return the text of a content: a string, or a list of parts of which those of a thought are left out."""
+    """Return the text of a content: a string, or a list of parts, without those that are reasoning."""
     if isinstance(content, str):
         return content
     if isinstance(content, int | float) and not isinstance(content, bool):
@@ -66,28 +66,28 @@ def _text_of_part(part: Mapping[str, Any]) -> str:
 
 
 def thinking_of(content: object) -> str:
-    """Return the thoughts in a content that is a list of parts."""
+    """Return the reasoning in a content that is a list of parts."""
     if not isinstance(content, list):
         return ""
     return "".join(str(part.get("thinking", "")) for part in content if isinstance(part, Mapping))
 
 
 def refusal_of(content: object) -> str:
-    """Return the words of a refusal that is a part of the content."""
+    """Return the words of a refusal in the content."""
     parts = map(mapping, content) if isinstance(content, list) else ()
     return "".join(text_of(part.get("refusal")) for part in parts if part.get("type") == "refusal")
 
 
 def reasoning_of(message: Mapping[str, Any]) -> str:
-    """Return the reasoning that stands beside a message's content, in OpenAI's protocol."""
+    """Return the reasoning next to a message's content, in OpenAI's protocol."""
     return next((text_of(message[key]) for key in _REASONING if message.get(key)), "")
 
 
 def object_in(value: object) -> object:
-    """Return the object that a text is the JSON of, as gateways send one; anything else as it is.
+    """Parse a text that is the JSON of an object, as some gateways send it; return anything else unchanged.
 
     Args:
-        value: The text, or what stands in its place.
+        value: The text, or any other value.
     """
     if isinstance(value, str) and value.lstrip().startswith("{"):
         with suppress(ValueError, RecursionError):

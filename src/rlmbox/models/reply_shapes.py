@@ -1,6 +1,6 @@
-"""Replies in the shapes of other protocols, as gateways pass them on, brought into the shape of OpenAI's.
+"""Conversion of replies in the format of other protocols, as gateways pass them on, to OpenAI's format.
 
-A reply has been paid for: whatever names a server has for its parts, its text is taken where it can only be the text.
+A reply has been paid for: whatever the server's names for its parts, its text is used if it can only be the text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LISTS = ("results", "outputs", "predictions", "generations", "completions", "ou
 
 
 def inner_of(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the objects within a body that may be the reply that it is an envelope of.
+    """Return the objects within a body that may be a wrapped reply.
 
     Args:
         found: The body.
@@ -30,10 +30,10 @@ def inner_of(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def choice_of(choices: object) -> Mapping[str, Any]:
-    """Return the choice that has a text, else the first; `choices` may be a list, one choice, or choices by number.
+    """Return the choice with a text, otherwise the first; `choices` may be a list, one choice, or choices by number.
 
     Args:
-        choices: What stands under that name.
+        choices: The value of that field.
     """
     if isinstance(choices, Mapping) and isinstance(choices.get("0"), Mapping):
         choices = [choices["0"]]
@@ -45,7 +45,7 @@ def choice_of(choices: object) -> Mapping[str, Any]:
 
 
 def message_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the message of a choice, under whatever name; an empty object where it has none.
+    """Return the message of a choice, under any of its names; an empty object if there is none.
 
     Args:
         choice: The choice.
@@ -63,10 +63,10 @@ def message_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def lone_text(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return a choice for a body that has a text without any choice or message; None where it has no such text.
+    """Return a choice for a body that has a text outside any choice or message; None if it has none.
 
     Args:
-        found: The body, or an object that it is an envelope of.
+        found: The body, or an object wrapped in it.
     """
     for name in _TEXTS:
         if isinstance(value := found.get(name), str) and value.strip():
@@ -74,7 +74,7 @@ def lone_text(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for name in _LISTS:
         value = found.get(name)
         if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
-            # Replicate sends the pieces of one text; others send one text for each question, and one was asked.
+            # Replicate sends the pieces of one text; others send one text per question, and only one was asked.
             return {**found, "text": "".join(value)}
         if (inner := first_of(value)) and (choice := lone_text(inner)) is not None:
             return {**found, **choice}

@@ -1,7 +1,7 @@
-"""A reply that comes as a stream of events: its text as it comes in, and the whole reply put together from them.
+"""Streamed replies: their text as it arrives, and the whole reply assembled from the events.
 
-What is shown meanwhile is for a person to read. The reply itself is only ever put together from all that came, by the
-same readers as a reply in one piece.
+The text shown meanwhile is for a person. The reply itself is assembled from everything received, and parsed in the same
+way as a complete one.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from rlmbox.models.reply_fields import (
 Chunk = Mapping[str, Any]
 
 
-_OF_A_REPLY = frozenset({"choices", "candidates", "delta", "content_block"})  # fields that no error has
+_OF_A_REPLY = frozenset({"choices", "candidates", "delta", "content_block"})  # fields that errors do not have
 
 
 class Delta(NamedTuple):
     """The next piece of a reply.
 
     Attributes:
-        text: Text.
-        reasoning: Text of the model's reasoning, where the provider sends it.
+        text: The text.
+        reasoning: Text of the model's reasoning, if the provider sends it.
     """
 
     text: str
@@ -51,7 +51,7 @@ def is_stream(body: bytes) -> bool:
 
 
 class StreamText:
-    """The text of a stream, as its bytes come in.
+    """The text of a stream, extracted as its bytes arrive.
 
     Args:
         protocol: The protocol that the provider speaks.
@@ -62,7 +62,7 @@ class StreamText:
         self._rest = b""
 
     def feed(self, part: bytes) -> Delta:
-        """Return what a part of the body adds.
+        """Return the text that another part of the body adds.
 
         Args:
             part: The next bytes.
@@ -73,17 +73,17 @@ class StreamText:
 
 
 def joined(protocol: WireProtocol, body: bytes) -> Chunk:
-    """Return a stream as the one reply that the provider would have sent.
+    """Assemble a stream to the reply that the provider would have sent without streaming.
 
     Args:
         protocol: The protocol that the provider speaks.
-        body: All that came.
+        body: Everything received.
 
     Raises:
-        UnreadableReply: There is no reply in it, or it broke off.
+        UnreadableReply: It contains no reply, or was truncated.
     """
     parts: _Parts = _JOINS[protocol]()
-    said: Chunk | None = None  # an error without that name, as vLLM and others send it
+    said: Chunk | None = None  # an error that is not labelled as one, as sent by vLLM and others
     for line in body.splitlines():
         chunk = _chunk(line)
         if chunk is None:
@@ -102,7 +102,7 @@ def joined(protocol: WireProtocol, body: bytes) -> Chunk:
 
 
 def _broken_by(chunk: Chunk, *, begun: bool) -> UnreadableReply:
-    """Return the error of a stream that ends with one; what had come before that may have been billed."""
+    """Return the error for a stream that ends with one; what preceded it may have been billed."""
     body = json.dumps(chunk).encode()
     if not begun:
         return UnreadableReply("an error", is_error=True, error=body)
@@ -155,7 +155,7 @@ _DELTAS: Mapping[WireProtocol, Callable[[Chunk], Delta]] = MappingProxyType(
 
 @dataclass
 class _Parts(ABC):
-    """A reply that grows by its chunks."""
+    """A reply that is assembled from chunks."""
 
     begun: bool = False
     is_over: bool = False
@@ -169,7 +169,7 @@ class _Parts(ABC):
         self.reasoning.append(delta.reasoning)
 
     def count(self, counts: Mapping[str, Any]) -> None:
-        """Take counts in place of those before; a zero, or nothing, where there was a count before is none."""
+        """Update the counts; a zero or missing count does not replace an earlier one."""
         self.counts |= {name: value for name, value in counts.items() if value or not self.counts.get(name)}
 
     @abstractmethod
@@ -210,7 +210,7 @@ class _AnthropicParts(_Parts):
     def add(self, chunk: Chunk) -> None:
         message = mapping(chunk.get("message"))
         self.begun = self.begun or bool(message) or chunk.get("type") in ("content_block_start", "content_block_delta")
-        # What is counted first is counted again at the end, of what has changed.
+        # Counts sent at the start are repeated at the end if they have changed.
         self.count(mapping(message.get("usage")))
         self.count(mapping(chunk.get("usage")))
         self.take(_anthropic_delta(chunk))

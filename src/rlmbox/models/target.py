@@ -1,4 +1,4 @@
-"""Model names: the provider that one stands for, where that is, and the key for it.
+"""Resolution of model names to a provider, its address, and its key.
 
 A provider is one row of `_KNOWN`. Most of them speak OpenAI's protocol and differ in their address and their key.
 """
@@ -26,7 +26,7 @@ _FORMS = (
     "or openai:NAME with base_url for any server that speaks OpenAI's protocol"
 )
 _NO_KEY = "no-key-was-set"
-_SHORTEST_SECRET = 6  # to take a shorter key out of a text would leave no word of it whole
+_SHORTEST_SECRET = 6  # hiding a shorter key would destroy ordinary words of a text
 _BARE_NAMES = (("gpt-", "openai"), ("o1", "openai"), ("o3", "openai"), ("claude", "anthropic"), ("gemini", "google"))
 
 
@@ -35,17 +35,17 @@ class Target:
     """A model at a provider.
 
     Attributes:
-        name: The full name as it was given, such as `gemini:gemini-2.5-pro`.
+        name: The full name as given, such as `gemini:gemini-2.5-pro`.
         provider: The provider's protocol.
         model: The model's name at the provider.
-        base_url: Where requests go.
-        official: Whether that is the provider itself, so that its prices apply.
-        preset: The provider by its own name, such as `groq` where `provider` is `openai`.
+        base_url: The address of requests.
+        official: Whether that is the provider's own, so that its prices apply.
+        preset: The provider's own name, such as `groq` where `provider` is `openai`.
         is_local: Whether it is a server on this machine or in its network, of a kind that charges nothing.
         key: The key; never shown.
-        key_from: Where the key came from, for messages; empty where there is none.
-        key_variables: The environment variables that can hold the key.
-        api_version: Azure's `api-version`; None uses its versionless API.
+        key_from: The source of the key, for messages; empty if there is none.
+        key_variables: The environment variables that can contain the key.
+        api_version: Azure's `api-version`; None for its versionless API.
     """
 
     name: str
@@ -62,18 +62,18 @@ class Target:
 
     @property
     def is_openai(self) -> bool:
-        """True if it is OpenAI itself, and not another that speaks its protocol."""
+        """True if it is OpenAI itself, and not another server with its protocol."""
         return self.official and self.preset == "openai"
 
     @property
     def start_hint(self) -> str:
-        """The command that starts the server, to be appended to an error; empty where that is not known."""
+        """The command that starts the server, appended to an error; empty if unknown."""
         known = _KNOWN.get(self.preset)
         return f", such as with `{known.start.format(model=self.model)}`" if known and known.start else ""
 
     @property
     def missing_hint(self) -> str:
-        """A hint for the end of an error: the command that gives the server the model, or a path to add."""
+        """A hint appended to an error: the command that adds the model to the server, or a missing path."""
         known = _KNOWN.get(self.preset)
         if not self.official and self.provider == "openai" and not urlsplit(self.base_url).path.strip("/"):
             return ", which mostly ends in /v1"
@@ -81,7 +81,7 @@ class Target:
 
     @property
     def shown_url(self) -> str:
-        """The URL without a user name or password that may be in it."""
+        """The URL without a user name or password."""
         url = urlsplit(self.base_url)
         return url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
@@ -89,7 +89,7 @@ class Target:
         """Return a text without the key.
 
         Args:
-            text: A text that a server may have written.
+            text: A text that may come from a server.
         """
         return text.replace(self.key, "<key>") if self.key_from and len(self.key) >= _SHORTEST_SECRET else text
 
@@ -99,17 +99,17 @@ class _Known:
     """A provider.
 
     Attributes:
-        key_variables: Environment variables that can hold the key.
-        url_variable: The environment variable that can hold the address.
-        url: The address, where none is given.
-        host: The provider's own host, or the end of it; empty for a server that people run themselves.
+        key_variables: Environment variables that can contain the key.
+        url_variable: The environment variable that can contain the address.
+        url: The default address.
+        host: The provider's own host, or the end of it; empty for a server that users run themselves.
         protocol: The protocol that it speaks.
         modules: Python modules that are needed.
         extra: The extra of rlmbox that installs them.
         dropped_path: An end of the address that the library adds by itself.
-        added_path: An end of the address that it needs, where the given one has no path.
+        added_path: An end that is added to an address without a path.
         start: The command that starts the server.
-        fetch: The command that makes a model known to the server.
+        fetch: The command that adds a model to the server.
     """
 
     key_variables: tuple[str, ...]
@@ -126,13 +126,13 @@ class _Known:
 
 
 def _served(name: str, port: int, start: str, fetch: str = "") -> _Known:
-    """Return a server that people run themselves."""
+    """Return the entry of a server that users run themselves."""
     key, url = (f"{name}_API_KEY",), f"{name}_BASE_URL"
     return _Known(key, url, f"http://127.0.0.1:{port}/v1", "", added_path="/v1", start=start, fetch=fetch)
 
 
 def _compatible(name: str, url: str) -> _Known:
-    """Return a provider that speaks OpenAI's protocol at an address of its own."""
+    """Return the entry of a provider that speaks OpenAI's protocol at an address of its own."""
     return _Known((f"{name}_API_KEY",), f"{name}_BASE_URL", url, urlsplit(url).hostname or "")
 
 
@@ -175,12 +175,12 @@ _KNOWN: Mapping[str, _Known] = MappingProxyType(
 
 
 def providers() -> tuple[str, ...]:
-    """Return the names that can stand before the colon of a model's name."""
+    """Return the names that may precede the colon in a model's name."""
     return (*_KNOWN, *OTHER_NAMES)
 
 
 def key_variables(provider: str) -> tuple[str, ...]:
-    """Return the environment variables that can hold a provider's key.
+    """Return the environment variables that can contain a provider's key.
 
     Args:
         provider: One of `provider_names()`.
@@ -189,7 +189,7 @@ def key_variables(provider: str) -> tuple[str, ...]:
 
 
 def provider_names() -> tuple[str, ...]:
-    """Return the providers, each once, by its usual name."""
+    """Return the usual names of the providers."""
     return tuple(_KNOWN)
 
 
@@ -212,32 +212,32 @@ def provider_named(name: str) -> str:
 
 
 def checked_key(owner: str, key: str, origin: str) -> str:
-    """Return a key that can travel in a header.
+    """Check that a key can be sent in a header, and return it.
 
     Args:
-        owner: Whose it is, for the message.
+        owner: Its owner, for the message.
         key: The key.
-        origin: Where it came from, for the message.
+        origin: Its source, for the message.
 
     Raises:
-        ConfigError: It has characters that no key has; the message does not repeat it.
+        ConfigError: It contains invalid characters; the message does not repeat it.
     """
-    # The error of the HTTP library would show it.
+    # The error of the HTTP library would show the key.
     if not key.isascii() or not key.isprintable():
         raise ConfigError(f"{owner}: {origin} holds characters that no key has; copy the key again")
     return key
 
 
 def resolve(name: str, base_url: str | None, api_key: str | KeySource | None) -> Target:
-    """Return what a name stands for, from the arguments and the environment.
+    """Resolve a name, with the arguments and the environment.
 
     Args:
         name: `provider:model`.
-        base_url: Where the model is; None takes the provider's variable, else its own address.
-        api_key: The key; None takes it from the provider's variable, and a `KeySource` is asked where that is not set.
+        base_url: The model's address; None for the provider's variable, or its own address.
+        api_key: The key; None for the provider's variable; a `KeySource` is queried if that is not set.
 
     Raises:
-        ConfigError: The name, the URL or the key is missing or wrong, or the provider's library is not installed.
+        ConfigError: The name, the URL or the key is missing or invalid, or the provider's library is not installed.
     """
     preset, model = _parse(name)
     known = _KNOWN[preset]
@@ -274,18 +274,18 @@ def resolve(name: str, base_url: str | None, api_key: str | KeySource | None) ->
 
 
 def _without_call(url: str, protocol: str) -> str:
-    """Return an address without the end that a request has, where somebody has copied that of a request."""
+    """Remove the path of an API call from an address, in case it was copied from a request."""
     return url.removesuffix("/messages" if protocol == "anthropic" else "/chat/completions")
 
 
 def _url_of_environment(preset: str, known: _Known) -> str:
-    """Return the address that the environment names, also where it is Ollama's own variable for it."""
+    """Return the address in the environment, including Ollama's own variable."""
     url = os.environ.get(known.url_variable, "").strip()
     host = os.environ.get("OLLAMA_HOST", "").strip() if preset == "ollama" and not url else ""
     if not host:
         return url
     parts = urlsplit(host if "://" in host else f"http://{host}")
-    # Where a server listens on all addresses, this machine reaches it at its own.
+    # A server that listens on all addresses is reached from this machine on its loopback address.
     name = "127.0.0.1" if parts.hostname in ("0.0.0.0", "::", None) else parts.hostname  # noqa: S104
     return f"{parts.scheme}://{f'[{name}]' if ':' in str(name) else name}:{parts.port or 11434}"
 
@@ -365,13 +365,13 @@ def _key_of(source: KeySource | None, preset: str, *, needed: bool) -> str | Non
     except ConfigError:
         if needed:
             raise
-        return None  # a server that wants none must not wait for a keyring that is locked; one that does says so
+        return None  # a server that needs none must not wait for a locked keyring; one that needs one reports it
 
 
 def _azure_address(url: str) -> tuple[str, str | None]:
-    """Return the endpoint and version: without `OPENAI_API_VERSION`, Azure's versionless API under `/openai/v1`.
+    """Return the endpoint and version; without `OPENAI_API_VERSION`, Azure's versionless API under `/openai/v1`.
 
-    An address with `/openai/deployments/…?api-version=…`, as Azure shows it, is that of its resource.
+    An address with `/openai/deployments/…?api-version=…`, as Azure shows it, is reduced to its resource.
     """
     resource, shown, rest = url.partition("/openai/deployments/")
     if shown:

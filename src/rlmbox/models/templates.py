@@ -1,7 +1,7 @@
-"""Requests that are written once by a provider's library and filled in from then on.
+"""Templates of requests, written once by a provider's library and then filled in.
 
-A sub-call is one prompt, and all of a run's sub-calls are the same request but for the prompt and the length of the
-reply. The library takes some 2 ms of CPU to write one; filling in takes a tenth of that.
+A sub-call is one prompt, and all sub-calls of a run are the same request except for the prompt and the output limit.
+The library takes about 2 ms of CPU to write one; filling in a template takes a tenth of that.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _OUTPUT_FIELDS = frozenset({"max_tokens", "max_completion_tokens", "maxOutputTok
 
 @dataclass(frozen=True, slots=True)
 class WrittenRequest:
-    """A request as a provider's library wrote it.
+    """A request as written by a provider's library.
 
     Attributes:
         method: The HTTP method.
-        url: Where it goes.
+        url: The URL.
         headers: The headers.
         content: The JSON body.
     """
@@ -36,12 +36,12 @@ class WrittenRequest:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A request with a place for the prompt and one for the longest reply.
+    """A request with placeholders for the prompt and the output limit.
 
     Attributes:
-        written: The request that it was made of.
-        parts: Its body around the two places, in order.
-        prompt_first: Whether the prompt comes before the longest reply.
+        written: The request from which it was made.
+        parts: Its body around the two placeholders, in order.
+        prompt_first: Whether the prompt precedes the output limit.
     """
 
     written: WrittenRequest
@@ -50,12 +50,12 @@ class Template:
 
     @classmethod
     def of(cls, written: WrittenRequest, prompt: str, max_output_tokens: int) -> Template | None:
-        """Return the template of a request; None where it is not certain what stands where.
+        """Return the template of a request; None if the placeholders cannot be located with certainty.
 
         Args:
             written: The request.
-            prompt: The prompt that it has.
-            max_output_tokens: The longest reply that it allows.
+            prompt: Its prompt.
+            max_output_tokens: Its output limit.
         """
         try:
             body = json.loads(written.content)
@@ -64,7 +64,7 @@ class Template:
         places = list(_places(body, ()))
         prompts = [path for path, value in places if value == prompt]
         lengths = [path for path, value in places if value == max_output_tokens and path[-1] in _OUTPUT_FIELDS]
-        # What is there twice, or is a part of something else, may be more than the prompt.
+        # A text that occurs twice, or as a part of something else, may be more than the prompt.
         is_elsewhere = any(prompt in value for path, value in places if isinstance(value, str) and path not in prompts)
         if len(prompts) != 1 or len(lengths) != 1 or is_elsewhere:
             return None
@@ -84,7 +84,7 @@ class Template:
 
         Args:
             prompt: The prompt.
-            max_output_tokens: The longest reply.
+            max_output_tokens: The output limit.
         """
         filling = (_as_json(prompt), _as_json(max_output_tokens))
         first, second = filling if self.prompt_first else filling[::-1]

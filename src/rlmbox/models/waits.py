@@ -1,6 +1,6 @@
-"""The time that a provider asks to be left alone: in headers, in words, or in fields of a refusal's body.
+"""The waiting time that a provider requests: in headers, in a message, or in fields of an error body.
 
-A wait is a number of seconds, a duration, or a moment, and each of the three is written in many ways.
+It is a number of seconds, a duration, or a point in time, each written in many ways.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any
 
-_EPOCH_S, _EPOCH_MS, _EPOCH_US = 1e8, 1e11, 1e14  # a reset beyond it is a moment, and no number of seconds
+_EPOCH_S, _EPOCH_MS, _EPOCH_US = 1e8, 1e11, 1e14  # larger reset values are points in time, not seconds
 _UNITS_S: Mapping[str, float] = MappingProxyType(
     {
         **dict.fromkeys(("ns", "nanosecond", "nanoseconds"), 1e-9),
@@ -58,7 +58,7 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def number_of(text: str) -> float | None:
-    """Return the number that a header has, or None where it has none that counts: 0 or more, and finite.
+    """Return the number in a header, or None if it has no valid one: 0 or more, and finite.
 
     Args:
         text: The header's value.
@@ -77,7 +77,7 @@ def duration_s(text: str) -> float | None:
         text: The duration.
 
     Returns:
-        Seconds, or None where it is none.
+        Seconds, or None if it is not a duration.
     """
     parts = [(float(amount), _UNITS_S.get(unit.lower())) for amount, unit in _PART.findall(text)]
     known = [amount * unit for amount, unit in parts if unit is not None]
@@ -85,16 +85,16 @@ def duration_s(text: str) -> float | None:
 
 
 def until_s(value: str) -> float | None:
-    """Read when a limit is reset: seconds, a duration, a date, or a moment in seconds or less since the epoch.
+    """Parse when a limit is reset: seconds, a duration, a date, or a Unix timestamp in seconds or smaller units.
 
     Args:
         value: The header's value.
 
     Returns:
-        Seconds from now, or None where it is none of these.
+        Seconds from now, or None if it is none of these.
     """
     value = value.strip().strip("\"'")
-    if _REPEATED.fullmatch(value):  # a header that came twice
+    if _REPEATED.fullmatch(value):  # a repeated header
         value = max(value.split(","), key=float)
     number = number_of(value)
     if number is not None:
@@ -107,7 +107,7 @@ def until_s(value: str) -> float | None:
 
 
 def _moment(value: str) -> datetime | None:
-    """Return the moment that a text names, in the form of ISO 8601 or of HTTP; without a zone it is in UTC."""
+    """Parse a point in time in the format of ISO 8601 or of HTTP; without a zone it is in UTC."""
     for read in (lambda text: datetime.fromisoformat(text.removesuffix("UTC").strip()), parsedate_to_datetime):
         try:
             moment = read(value)
@@ -119,10 +119,10 @@ def _moment(value: str) -> datetime | None:
 
 
 def wait_in_words_s(message: str) -> float | None:
-    """Return the wait that a provider's message names, in seconds; None where it names none.
+    """Return the wait stated in a provider's message, in seconds; None if there is none.
 
     Args:
-        message: The words.
+        message: The message.
     """
     for wording in _WORDS:
         found = wording.search(message)
@@ -138,10 +138,10 @@ def _seconds_of(groups: Mapping[str, str]) -> float | None:
 
 
 def wait_in_fields_s(objects: Iterable[Mapping[str, Any]]) -> float | None:
-    """Return the wait that stands in a field of a refusal's body, in seconds; None where there is none.
+    """Return the wait in a field of an error body, in seconds; None if there is none.
 
     Args:
-        objects: The objects of the body, the outermost first.
+        objects: The objects of the body, outermost first.
     """
     for found in objects:
         for key, value in found.items():
@@ -154,10 +154,10 @@ def wait_in_fields_s(objects: Iterable[Mapping[str, Any]]) -> float | None:
 
 
 def wait_in_headers_s(headers: Mapping[str, str]) -> float | None:
-    """Return the wait that a header for it names, in seconds; None where there is none.
+    """Return the wait in a header for it, in seconds; None if there is none.
 
     Args:
-        headers: The headers, by their names.
+        headers: The headers, by name.
     """
     ends = (("retry-after-ms", 0.001), ("retry-after", 1.0), ("retry-after-seconds", 1.0))
     named = [(name.lower(), value) for name, value in headers.items()]
@@ -170,10 +170,10 @@ def wait_in_headers_s(headers: Mapping[str, str]) -> float | None:
 
 
 def reset_in_headers_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds until the limits that are used up are reset; None where no header says.
+    """Return the seconds until the exhausted limits are reset; None if no header says so.
 
     Args:
-        headers: The headers, by their names.
+        headers: The headers, by name.
     """
     limits = limits_in_headers(headers.items()).values()
     used_up = [fields for fields in limits if not number_of(fields.get("remaining", "")) and "reset" in fields]
@@ -182,9 +182,9 @@ def reset_in_headers_s(headers: Mapping[str, str]) -> float | None:
 
 
 def limits_in_headers(headers: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]]:
-    """Return what headers say of an account's limits.
+    """Return an account's limits as reported in headers.
 
-    Each provider has names of its own for them. They are read by the words that all of them use: `ratelimit`, and
+    Each provider has its own names for them. They are recognised by the words that all of them use: `ratelimit`, and
     `limit`, `remaining` or `reset`.
 
     Args:
@@ -213,13 +213,13 @@ _COMBINED: Mapping[str, str] = MappingProxyType(
 
 
 def _combined(value: str) -> dict[str, str]:
-    """Read the one header of the IETF's drafts: `limit=10, remaining=0, reset=5`, or `"default";r=0;t=5`."""
+    """Parse the single header of the IETF's drafts: `limit=10, remaining=0, reset=5`, or `"default";r=0;t=5`."""
     pairs = [part.partition("=") for part in re.split(r"[;,]", value)]
     return {_COMBINED[name.strip()]: said.strip() for name, _, said in pairs if name.strip() in _COMBINED}
 
 
 def header_objects(objects: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the headers of the provider behind a gateway, as the gateway's body repeats them.
+    """Return the headers of the provider behind a gateway, as repeated in the gateway's body.
 
     Args:
         objects: The objects of the body.

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from rlmbox.models.prices import CATALOGUE_PROVIDERS
 
-# By the beginning of their name, as their providers document it: for models that the catalogue has without a window, or
-# with one that is older or rounded down.
+# By the beginning of their name, as documented by their providers: for models that the catalogue has without a window,
+# or with one that is older or rounded down.
 _DOCUMENTED: Mapping[str, tuple[tuple[re.Pattern[str], int], ...]] = MappingProxyType(
     {
         "google": (
@@ -49,7 +49,7 @@ _OPENROUTER_VENDORS = MappingProxyType(
 
 
 def window_for(provider: str, model: str, *, official: bool = True) -> int | None:
-    """Return how many tokens a model's window has.
+    """Return the window of a model in tokens.
 
     Args:
         provider: The provider, such as `google`.
@@ -57,7 +57,7 @@ def window_for(provider: str, model: str, *, official: bool = True) -> int | Non
         official: Whether the model is at the provider itself; elsewhere the same name may mean anything.
 
     Returns:
-        The tokens, or None where that is not known.
+        The number of tokens, or None if unknown.
     """
     if not official:
         return None

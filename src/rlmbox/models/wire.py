@@ -1,8 +1,8 @@
 """A request to a provider and its reply: written by the provider's library, sent and read here.
 
-The libraries know what each provider wants of a request (decision 0015), and are given an HTTP client whose transport
-is here: it changes the request to what was learned of the provider, and bounds and reads the reply. What comes back is
-read as it came over the wire, because the libraries refuse replies over fields that nobody needs.
+The libraries know each provider's request format (decision 0015), and are given an HTTP client with the transport
+defined here: it adapts the request to what was learned about the provider, and limits and reads the reply. Replies are
+parsed as received, because the libraries reject them over irrelevant fields.
 
 Imports pydantic-ai and a provider's SDK, so it is itself imported late, by `providers`.
 """
@@ -41,9 +41,9 @@ MAX_STREAM_BYTES = 4 * MAX_REPLY_BYTES
 
 CONNECT_TIMEOUT_S = 10.0
 _DROPPED_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
-_ABOUT_THIS_MACHINE = "x-stainless-"  # with which some libraries tell of it: nobody needs that for a reply
+_ABOUT_THIS_MACHINE = "x-stainless-"  # headers with which some libraries describe the machine, which are dropped
 
-# What a provider's library is given in place of each good reply: it has nothing to do but to be content.
+# Returned to a provider's library in place of each good reply, to satisfy its parser.
 _PLACEHOLDERS: Mapping[WireProtocol, bytes] = MappingProxyType(
     {
         **dict.fromkeys(
@@ -69,7 +69,7 @@ class Connection:
     Attributes:
         pool: The connections.
         library: The provider's library behind pydantic-ai's interface.
-        templates: Requests of one prompt as the library has written them, by temperature.
+        templates: Templates of single-prompt requests, by temperature.
     """
 
     pool: ClientPool
@@ -78,12 +78,12 @@ class Connection:
 
 
 def connect(target: Target, pool: ClientPool, timeout_s: float) -> Connection:
-    """Return a connection; nothing is sent yet.
+    """Create a connection; nothing is sent yet.
 
     Args:
-        target: The model and where it is.
+        target: The model and its address.
         pool: The connections of an event loop.
-        timeout_s: Longest wait for the next bytes, in seconds.
+        timeout_s: Maximum wait for the next bytes, in seconds.
     """
     timeout = httpx2.Timeout(**_timeouts(timeout_s))
     client = create_async_httpx2_client(timeout=timeout, transport=_WholeReplies(pool.wire))
@@ -103,16 +103,16 @@ async def request(
     """Send one request and read its reply.
 
     Args:
-        connection: Of the running event loop.
+        connection: The running event loop's connection.
         target: The model.
         messages: The conversation.
-        call: Takes what goes over the wire.
-        max_output_tokens: Longest reply, reasoning included.
-        timeout_s: Longest wait for the next bytes, in seconds.
-        temperature: The sampling temperature; None leaves it to the provider.
+        call: Receives what is sent and received.
+        max_output_tokens: Maximum length of the reply, including reasoning.
+        timeout_s: Maximum wait for the next bytes, in seconds.
+        temperature: The sampling temperature; None for the provider's default.
 
     Raises:
-        UnreadableReply: What came with status 200 is no reply.
+        UnreadableReply: The response with status 200 contains no reply.
     """
     prompt = messages[0].content if len(messages) == 1 and messages[0].role == "user" else ""
     template = connection.templates.get(temperature) if prompt.strip() else None
@@ -134,7 +134,7 @@ async def request(
 
 
 async def _ask_library(library: Library, messages: Sequence[Message], call: Call, settings: ModelSettings) -> None:
-    """Have the provider's library write the request and send it; what comes back is noted on the call."""
+    """Have the provider's library write the request and send it; the response is stored on the call."""
     token = _current_call.set(call)
     try:
         await model_request(library, library_messages(messages), model_settings=settings)
@@ -143,9 +143,9 @@ async def _ask_library(library: Library, messages: Sequence[Message], call: Call
 
 
 class _WholeReplies(httpx2.AsyncBaseTransport):
-    """A transport that adapts each request to its provider, and reads each reply to its end, within `MAX_REPLY_BYTES`.
+    """A transport that adapts each request to its provider, and reads each reply to its end, up to `MAX_REPLY_BYTES`.
 
-    The bound counts decoded bytes: a small compressed body can become any size.
+    The limit applies to decoded bytes, because a small compressed body can become any size.
     """
 
     def __init__(self, wire: HttpWire) -> None:
@@ -169,7 +169,7 @@ class _WholeReplies(httpx2.AsyncBaseTransport):
 
 
 async def _send(wire: HttpWire, request: WrittenRequest, call: Call, timeouts: Timeouts) -> None:
-    """Send a request as its provider wants it, and note on the call the body that comes back, or the refusal."""
+    """Send an adapted request, and store the body of the response, or the refusal, on the call."""
     request = _named(_adapted(_streamed(request, call.protocol) if call.streams else request, call), call)
     reply = await wire.send(request, timeouts, call.note_sent)
     try:
@@ -189,7 +189,7 @@ def _timeouts(timeout_s: float) -> Timeouts:
 
 
 def _streamed(request: WrittenRequest, protocol: WireProtocol) -> WrittenRequest:
-    """Return the request as one for a stream."""
+    """Return the request, changed to ask for a stream."""
     body, url = json.loads(request.content), request.url
     if protocol == "google":
         read = httpx2.URL(url)
@@ -203,7 +203,7 @@ def _streamed(request: WrittenRequest, protocol: WireProtocol) -> WrittenRequest
 
 
 def _adapted(request: WrittenRequest, call: Call) -> WrittenRequest:
-    """Return the request with what was learned of its provider."""
+    """Return the request with what was learned about its provider applied."""
     if call.adaptations:
         request = replace(request, content=json.dumps(call.adaptations.apply(json.loads(request.content))).encode())
     call.content = request.content
@@ -211,9 +211,9 @@ def _adapted(request: WrittenRequest, call: Call) -> WrittenRequest:
 
 
 def _named(request: WrittenRequest, call: Call) -> WrittenRequest:
-    """Return the request with the trace that it belongs to and its idempotency key.
+    """Return the request with its trace context and its idempotency key.
 
-    The key is another one as soon as something else is asked.
+    The key changes as soon as anything else in the request does.
     """
     added = dict(trace_headers.get())
     key = current_request_key.get()
@@ -233,7 +233,7 @@ async def _read(reply: HttpReply, call: Call) -> bytes:
     parts: list[bytes] = []
     exchange = call.exchange
     headers = {name.lower(): value for name, value in reply.headers}
-    # A server that takes no notice of being asked for a stream sends its reply in one piece.
+    # A server that ignores the request for a stream sends its reply at once.
     streams = call.streams and "event-stream" in headers.get("content-type", "") and 200 <= reply.status < 300
     most_bytes = MAX_STREAM_BYTES if streams else MAX_REPLY_BYTES
     text = StreamText(call.protocol) if streams else None
@@ -248,7 +248,7 @@ async def _read(reply: HttpReply, call: Call) -> bytes:
 
 
 class _Encoded(httpx2.AsyncByteStream):
-    """The body of a reply, for the HTTP client to decode."""
+    """The encoded body of a reply, which the HTTP client decodes."""
 
     def __init__(self, reply: HttpReply) -> None:
         self._reply = reply

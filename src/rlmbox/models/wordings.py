@@ -1,7 +1,7 @@
-"""The words in which providers refuse a request, as patterns.
+"""Patterns for the messages with which providers refuse a request.
 
-Providers that speak the same protocol word the same refusal differently, and few send a code for it. The wordings are
-from their documentation and from public bug reports; `rlmbox.testing.quirks` names the reports.
+Providers with the same protocol word the same refusal differently, and few send a code for it. The wordings are from
+their documentation and from public bug reports; `rlmbox.testing.quirks` names the reports.
 """
 
 from __future__ import annotations
