@@ -324,7 +324,7 @@ class Evaluation:
         spent = granted  # assumed if the trial is interrupted
         try:
             self._write({"kind": "began", **place, "most_usd": str(granted)})
-            # A free model needs no limit, and one whose price is not known can be given none.
+            # A free model needs no limit, and one without a known price cannot have one.
             is_limited = expected.most_usd > 0 and (self.purse.limit_usd is not None)
             outcome = await arm.answer(trial, granted if is_limited else None)
             spent = outcome.cost_usd

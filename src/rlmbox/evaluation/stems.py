@@ -10,7 +10,7 @@ _SECOND = dict(
     for each in """
     ational:ate tional:tion enci:ence anci:ance izer:ize bli:ble logi:log alli:al entli:ent eli:e ousli:ous ization:ize
     ation:ate ator:ate alism:al iveness:ive fulness:ful ousness:ous aliti:al iviti:ive biliti:ble
-    """.split()  # noqa: SIM905 - pairs are read more easily so
+    """.split()  # noqa: SIM905 - pairs are easier to read this way
 )
 _THIRD = {"icate": "ic", "ative": "", "alize": "al", "iciti": "ic", "ical": "ic", "ful": "", "ness": ""}
 _FOURTH = tuple(

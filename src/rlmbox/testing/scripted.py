@@ -92,7 +92,7 @@ class ScriptedModel:
 
     @property
     def price(self) -> Price | None:
-        """The price; None where it is not known."""
+        """The price; None if it is not known."""
         return self._price
 
     @property

@@ -18,7 +18,7 @@ _CITIES = tuple(
     """
     Lisbon Tallinn Quito Nairobi Hanoi Bergen Cusco Riga Accra Leeds Osaka Porto Turin Malmo Lagos Perth Sucre Basel
     Cairo Delhi Ghent Izmir Kyoto Lyon Minsk Natal Oslo Pisa Rabat Seoul Tunis Varna
-    """.split()  # noqa: SIM905 - words are read more easily so
+    """.split()  # noqa: SIM905 - a list of words is easier to read this way
 )
 _SCRIPTS = {
     "Greek": ("\u039f κωδικός του ταμείου της Αθήνας είναι {value}.", "Athens"),

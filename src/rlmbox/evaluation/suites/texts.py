@@ -21,7 +21,7 @@ _WORDS = tuple(
     picture place plain pocket question quiet railway reason record remark result river season second section
     shadow shelter silver simple sister slow small south spring station steady stone story street summer supper
     table thought timber travel valley village visit voice walk water weather west whole window winter wonder yellow
-    """.split()  # noqa: SIM905 - words are read more easily so
+    """.split()  # noqa: SIM905 - a list of words is easier to read this way
 )
 
 

@@ -221,7 +221,7 @@ class _SubsetPatternWriter:
         if value in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY):
             if value is sre.AT_NON_BOUNDARY and self.ascii_only and self.wide:  # RE2 would match within characters too
                 raise unsupported(r"a \B with re.ASCII in a text beyond ASCII", "leave re.ASCII out")
-            # Before Python 3.14 an empty text has no place that is not the boundary of a word.
+            # Before Python 3.14 `\B` does not match an empty text.
             return r"\b" if value is sre.AT_BOUNDARY else _NEVER if self.hollow else r"\B"
         if flags & re.MULTILINE:
             return "(?m:$)"

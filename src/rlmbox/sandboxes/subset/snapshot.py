@@ -291,14 +291,14 @@ def function_at(compiler: Compiler, tree: ast.Module, line: int, column: int) ->
     Args:
         compiler: A compiler of the cell.
         tree: The cell.
-        line: Where the function is.
-        column: The column there.
+        line: Line of the function.
+        column: Column in that line.
 
     Returns:
-        Its name, and what makes it of the variables around it and its defaults.
+        Its name, and a function that creates it from the enclosing variables and the defaults.
 
     Raises:
-        KeyError: There is none.
+        KeyError: There is no function at that position.
     """
     outer = compiler.scope
     nodes: list[tuple[ast.AST, NameScope]] = [(tree, outer)]
