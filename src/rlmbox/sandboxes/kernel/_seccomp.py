@@ -68,9 +68,11 @@ _PRCTL = (3, 15, 16, 21, 23, 39)  # GET_DUMPABLE, SET_NAME, GET_NAME, GET_SECCOM
 _IOCTL = (0x5401, 0x5421, 0x541B, 0x5450, 0x5451)  # TCGETS, FIONBIO, FIONREAD, FIONCLEX, FIOCLEX
 _FCNTL = (0, 1, 2, 3, 4, 1030, 1032)  # descriptors, flags, DUPFD_CLOEXEC, GETPIPE_SZ
 _FCNTL_DONE = (6, 7)  # SETLK, SETLKW: reported as successful without effect
-# WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET; not those with priority inheritance (PI).
-_FUTEX = (0, 1, 3, 4, 5, 9, 10)
-_FUTEX_FLAGS = 0x180  # PRIVATE, CLOCK_REALTIME
+# WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET, all PRIVATE; not those with priority inheritance
+# (PI). Without PRIVATE they reach waiters of other processes at the same page of a file, and all jails map the same
+# files. Only WAIT and WAIT_BITSET are allowed without it: joining a thread waits so, and the kernel wakes the waiter.
+_FUTEX = (*(0x80 | operation for operation in (0, 1, 3, 4, 5, 9, 10)), 0, 9)
+_FUTEX_CLOCK_REALTIME = 0x100
 # NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, DONTFORK, DOFORK, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP,
 # GUARD_INSTALL, GUARD_REMOVE; not MERGEABLE, which reveals other memory, nor REMOVE, PAGEOUT and HWPOISON.
 _MADVISE = (0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 102, 103)
@@ -131,7 +133,7 @@ def _instructions(machine: str) -> Iterator[_Instruction]:
     leaves.append((arch["prctl"], _only(arch["prctl"], _one_of(0, _PRCTL))))
     leaves.append((arch["ioctl"], _only(arch["ioctl"], _one_of(1, _IOCTL))))
     leaves.append((arch["fcntl"], _only(arch["fcntl"], _file_control())))
-    leaves.append((arch["futex"], _only(arch["futex"], _one_of(1, _FUTEX, mask=0xFFFFFFFF & ~_FUTEX_FLAGS))))
+    leaves.append((arch["futex"], _only(arch["futex"], _one_of(1, _FUTEX, mask=0xFFFFFFFF & ~_FUTEX_CLOCK_REALTIME))))
     leaves.append((arch["madvise"], _only(arch["madvise"], _one_of(2, _MADVISE))))
     leaves.append((arch["socketpair"], _only(arch["socketpair"], _stream_pair())))
     leaves.append((arch["recvmsg"], _only(arch["recvmsg"], _one_of(0, (GATE_FD,)))))

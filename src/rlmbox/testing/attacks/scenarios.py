@@ -9,7 +9,7 @@ from types import MappingProxyType
 import anyio
 
 from rlmbox.errors import SandboxError
-from rlmbox.testing.attacks.stage import Escaped, NotExpressible, Stage, is_missing, told
+from rlmbox.testing.attacks.stage import Escaped, NotExpressible, Room, Stage, is_missing, told
 
 _CALLING_THREAD = """
 import threading, time
@@ -79,6 +79,27 @@ except Exception:
 """
 
 
+# The first page of a file of the library, mapped to be read and shared; one session waits there, another wakes.
+_FUTEX = """
+import ctypes, mmap, os, platform
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+page = ctypes.c_void_p(libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_SHARED, os.open(os.__file__, os.O_RDONLY), 0))
+number = {'x86_64': 202, 'aarch64': 98}[platform.machine()]
+word = ctypes.c_uint32.from_address(page.value).value
+"""
+_WAIT = "print(libc.syscall(number, page, 0, word, (ctypes.c_long * 2)(1, 0), None, 0))"
+_WAKE = """
+import time
+woken, began = 0, time.monotonic()
+while woken < 1 and time.monotonic() - began < 0.8:
+    woken = libc.syscall(number, page, 1, 9, None, None, 0)
+    time.sleep(0.02)
+print(woken)
+"""
+
+
 async def thread_outlives_its_cell(stage: Stage) -> str:
     """A thread outlives its cell and calls the host: no call arrives between two cells."""
     async with stage.room() as room:
@@ -113,7 +134,27 @@ async def sessions_share_nothing(stage: Stage) -> str:
     return f"planting gave {planted.outcome}; nothing was found at the same time or afterwards"
 
 
+async def no_session_wakes_another(stage: Stage) -> str:
+    """A session waits at a page of the library, and another that is shown the same file cannot wake it."""
+    printed: dict[str, str] = {}
+
+    async def run(room: Room, code: str) -> None:
+        printed[code] = (await room.run(code)).stdout.strip()
+
+    async with stage.room() as first, stage.room() as second:
+        for room in (first, second):
+            ready = await room.run(_FUTEX)
+            if ready.outcome != "ok":
+                raise NotExpressible(ready.error.message if ready.error else "")
+        async with anyio.create_task_group() as both:
+            both.start_soon(run, first, _WAIT)
+            both.start_soon(run, second, _WAKE)
+    if printed[_WAKE] not in ("0", "-1"):
+        raise Escaped(f"a session woke another: {printed[_WAKE]}")
+    return f"waiting gave {printed[_WAIT]}, waking {printed[_WAKE]}"
+
+
 SCENARIOS: Mapping[str, Callable[[Stage], Awaitable[str]]] = MappingProxyType(
-    {play.__name__: play for play in (thread_outlives_its_cell, sessions_share_nothing)}
+    {play.__name__: play for play in (thread_outlives_its_cell, sessions_share_nothing, no_session_wakes_another)}
 )
 """The scenarios by name; each returns a line about what was seen, or raises `Escaped`, `Broken` or `NotExpressible`."""
