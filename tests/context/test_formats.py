@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from rlmbox.context import Context
-from rlmbox.context.load import kinds
+from rlmbox.context.load import converting, kinds
 from rlmbox.context.load.formats.number_format import shown
 from rlmbox.errors import ContextError
 
@@ -35,6 +36,16 @@ def zipped(files: dict[str, str | bytes]) -> bytes:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
+    return out.getvalue()
+
+
+def zipped_link(name: str, target: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        link = zipfile.ZipInfo(name)
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, target)
+        archive.writestr("a.txt", "a text")
     return out.getvalue()
 
 
@@ -124,6 +135,21 @@ def test_an_archive_is_its_files(tmp_path: Path, ending: str):
     skipped = {"hidden": 1, "binary": 2, "not converted": 1, **({} if ending == ".zip" else {"symlink": 1})}
     assert dict(context.skipped) == skipped
     assert any("old.txt" in note and "guess" in note for note in context.notes)
+
+
+def test_a_link_in_a_zip_archive_is_left_out(tmp_path: Path):
+    context = opened(tmp_path, "a.zip", zipped_link("link.txt", "/etc/passwd"))
+    assert (context.document_names, dict(context.skipped)) == (("a.txt",), {"symlink": 1})
+
+
+def test_a_member_that_claims_a_terabyte_is_not_waited_for(tmp_path: Path):
+    claim = tarfile.TarInfo("big.txt")
+    claim.size = 1 << 40
+    data = tarred({"a.txt": "a text"})[:1024] + claim.tobuf(tarfile.GNU_FORMAT) + bytes(10_240)
+    (tmp_path / "a.tar").write_bytes(data)
+    found = converting.convert(tmp_path / "a.tar", timeout_s=20)
+    assert found.text == "a text"
+    assert found.omitted == (("too large", "big.txt"), ("unreadable", "the rest of the archive"))
 
 
 def test_what_unpacks_to_far_too_much_is_ended(tmp_path: Path):

@@ -46,7 +46,8 @@ def test_the_limits_are_those_of_the_page() -> None:
     assert StepLimits() == StepLimits(
         steps=50_000, memory_bytes=64 * 2**20, call_depth=100, code_chars=20_000, output_chars=2_000
     )
-    assert CellLimits().recursion_depth >= 100  # the smaller of both holds
+    assert CellLimits().recursion_depth == 1_000
+    assert "| `CellLimits.recursion_depth`, 1,000; 100 in `rlmbox subset` |" in PAGE
     assert (default_limits("strict").pattern_chars, default_limits("wide").pattern_chars) == (1_000, 10_000)
     assert len(str(2**INT_BITS)) == 4_300
     assert MAX_DECOMPRESSED_BYTES == 1_000_000

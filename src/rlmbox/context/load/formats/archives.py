@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import tarfile
 import zipfile
 from pathlib import PurePosixPath
@@ -29,6 +30,8 @@ def read_zip(file: IO[bytes], member: Attached) -> Events:
         reason = files.reason(info.filename, info.file_size)
         if not reason and info.flag_bits & 1:
             reason = "locked by a password"
+        if stat.S_ISLNK(info.external_attr >> 16):
+            reason = "symlink"
         if reason:
             yield Omitted(reason, info.filename)
             continue
@@ -47,7 +50,8 @@ def read_tar(file: IO[bytes], member: Attached) -> Events:
     """Read the regular files of a tar archive, each as a document; nothing is written to the disk."""
     files = _Files()
     try:
-        with tarfile.open(fileobj=file, mode="r|") as archive:
+        # A stream is read to where a member claims to end, however far that is; in a file one can go there.
+        with tarfile.open(fileobj=file, mode="r:" if file.seekable() else "r|") as archive:
             yield from _members(archive, files, member)
     except (tarfile.TarError, EOFError) as error:
         if not files.any:
