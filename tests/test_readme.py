@@ -1,5 +1,6 @@
 """The README is true: its commands and its code run, against a local server in a paid model's place."""
 
+import asyncio
 import re
 import shlex
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from preloaded import python_command, rlmbox_command
+from rlmbox import RLM
 from rlmbox.testing import ProviderServer
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +58,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "# We decided about pricing: a penalty.\nclass OrderedDict(dict):\n    pass\n"
         )
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RLM_STORE", str(tmp_path / "runs.db"))
+    asyncio.run(RLM(store=tmp_path / "runs.db").aask("What is the penalty?", "A penalty of 5 % applies."))
     return tmp_path
 
 

@@ -109,7 +109,8 @@ async def test_other_tasks_have_their_turn_while_a_cell_calls_quick_tools(sandbo
         return count
 
     watching = asyncio.create_task(turns())
-    assert await value("for i in range(600):\n    last = double(i)\nFINAL(last)", sandbox, double) == 1198
+    code = "for i in range(600):\n    last = double(i)\nFINAL(last)"
+    assert await value(code, sandbox, double, limits=Limits(cell=CellLimits(cell_timeout_s=120.0))) == 1198
     assert await watching > 5
 
 

@@ -205,9 +205,10 @@ def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: py
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "it.txt").write_text("text")
-    monkeypatch.setattr(os, "open", refuse_to_open)
-    with pytest.raises(ContextError, match=r"it\.txt: cannot be read \(Permission denied\); check its permissions"):
-        Context.from_path(tmp_path / "it.txt")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse_to_open)
+        with pytest.raises(ContextError, match=r"it\.txt: cannot be read \(Permission denied\); check its permissions"):
+            Context.from_path(tmp_path / "it.txt")
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")

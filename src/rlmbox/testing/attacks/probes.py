@@ -91,7 +91,8 @@ async def _recursion(make_sandbox: MakeSandbox, _: HostWatch) -> Probe:
 
 
 async def _processes(make_sandbox: MakeSandbox, _: HostWatch) -> Probe:
-    async with opened(make_sandbox) as room:
+    # A container under gVisor takes seconds for what takes others milliseconds, on a machine that is busy.
+    async with opened(make_sandbox, replace(LIMITS, cell_timeout_s=30.0)) as room:
         execution = await room.run(forks(MOST_PROCESSES))
     if is_missing(execution):
         return Probe("processes", holds=True, detail="there is no way to make one")
