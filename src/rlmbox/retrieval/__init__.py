@@ -1,4 +1,4 @@
-"""Text that lives in a search engine: the seam, an index in a folder, and PostgreSQL."""
+"""Texts in a search engine: the protocol of a retriever, an index in a folder, and PostgreSQL."""
 
 from typing import TYPE_CHECKING
 
@@ -42,4 +42,4 @@ _HOMES = {
     "migrate": "rlmbox.retrieval.postgres_schema",
 }
 
-__getattr__ = late_names(globals(), _HOMES)  # every run needs the seam, and few a database
+__getattr__ = late_names(globals(), _HOMES)  # every run needs the protocol, and few a database

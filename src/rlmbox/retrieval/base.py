@@ -1,4 +1,4 @@
-"""The seam between the loop and a search engine.
+"""The protocol between the loop and a search engine.
 
 A retriever has three methods, `search`, `get` and `info`. One that can also compare vectors has a fourth, `vector`, and
 names the embedder of its vectors. The loop embeds the question, so that its cost is in the ledger, and fuses both
@@ -222,7 +222,7 @@ def check_filters(filters: Filters, fields: Mapping[str, str]) -> None:
             raise ValueError(f"a filter has at most {MAX_VALUES} values, not {len(values)}")
         for value in values:
             if not isinstance(value, str | int | float | bool):
-                raise ValueError(  # noqa: TRY004 - it is the value of an argument that is wrong
+                raise ValueError(  # noqa: TRY004 - the value of an argument is wrong
                     f"{name!r} is compared with a text, a number or True or False, not with {type(value).__name__}"
                 )
 

@@ -1,4 +1,4 @@
-"""The documents of a text, as an index takes them: read in order, in few large pieces however small they are."""
+"""The documents of a text for an index, read in order and in large pieces, however small they are."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Document:
 
     @property
     def length(self) -> int:
-        """Its characters."""
+        """Length in characters."""
         return self.end - self.start
 
     def digest(self) -> str:
-        """Return a digest of its content."""
+        """Return a digest of its text."""
         digest = blake2b(digest_size=16)
         for begin in range(self.start, self.end, PIECE_CHARS):
             digest.update(self.slice(begin, begin + PIECE_CHARS).encode("utf-8", "replace"))
@@ -48,13 +48,13 @@ class Document:
             yield bounds[-2] - self.start, text
 
     def slice(self, start: int | None = None, end: int | None = None) -> str:
-        """Return the part of the document that is between two positions of the text."""
+        """Return a part of the document, by positions in the text."""
         first = self.start if start is None else max(start, self.start)
         return self.text.slice(first, self.end if end is None else min(end, self.end))
 
 
 def documents(context: Context) -> Iterator[Document]:
-    """Yield the documents of a text that are not empty, in order.
+    """Yield the non-empty documents of a text, in order.
 
     Args:
         context: The text.
@@ -67,7 +67,7 @@ def documents(context: Context) -> Iterator[Document]:
 
 
 class _ReadAhead:
-    """A text of which a piece is held, since reading a few characters costs as much as reading many."""
+    """A text with a read-ahead buffer, since reading a few characters costs as much as reading many."""
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -1,4 +1,4 @@
-"""Embedding with a ledger: each request is reserved, sent, settled, and sent again where that may help."""
+"""Embedding within a budget: each request is reserved, sent, settled, and retried if that may help."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_BATCH_BYTES = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An embedder as the ledger sees it: a model without a reply."""
+    """An embedder as a model without replies, for the ledger."""
 
     embedder: Embedder
     window_tokens: int = 1 << 40
@@ -46,12 +46,12 @@ class Asked:
 
 
 class EmbeddingCalls:
-    """The way in which vectors are bought.
+    """Requests for vectors.
 
     Args:
-        embedder: Makes them.
+        embedder: Computes the vectors.
         budget: The ledger.
-        retries: When a request is sent again; None for the usual.
+        retries: The retry policy; None for the default.
     """
 
     def __init__(self, embedder: Embedder, budget: Budget, retries: RetryPolicy | None = None) -> None:
@@ -68,12 +68,12 @@ class EmbeddingCalls:
         account: Account,
         tell: Tell = tell_nobody,
     ) -> list[Sequence[float]]:
-        """Return the vectors of some texts, which are one request.
+        """Compute the vectors of texts in one request.
 
         Args:
             texts: The texts; see `batches`.
-            role: What they are.
-            account: Who pays.
+            role: Their role.
+            account: The account to charge.
             tell: Records the events of the request.
 
         Raises:
@@ -98,7 +98,7 @@ class EmbeddingCalls:
         tell: Tell,
         attempt: int,
     ) -> list[Sequence[float]]:
-        most_tokens = sum(len(text.encode("utf-8", "replace")) + 8 for text in texts)  # a token is a byte at least
+        most_tokens = sum(len(text.encode("utf-8", "replace")) + 8 for text in texts)  # a token has at least one byte
         reservation = await self._budget.reserve(self._model, most_tokens, 0, account=account)
         tell(
             AttemptStarted,
@@ -121,15 +121,15 @@ class EmbeddingCalls:
 
 
 def checked_vectors(name: str, vectors: Sequence[Sequence[float]], count: int) -> list[Sequence[float]]:
-    """Return the vectors that an embedder gave, having checked that there is one of each text, all of one length.
+    """Check that an embedder returned one vector for each text, all of one length, and return them.
 
     Args:
         name: The embedder's name.
-        vectors: What it gave.
-        count: Texts that it was given.
+        vectors: The vectors.
+        count: Number of texts.
 
     Raises:
-        ModelError: It gave something else, which it may have charged for.
+        ModelError: It returned something else, for which it may have charged.
     """
     found = list(vectors)
     if len(found) != count or not all(len(each) == len(found[0]) > 0 for each in found):
@@ -138,11 +138,11 @@ def checked_vectors(name: str, vectors: Sequence[Sequence[float]], count: int) -
 
 
 def batches(texts: Sequence[str], most: int) -> Iterator[Sequence[str]]:
-    """Yield texts in pieces that one request may have.
+    """Split texts into batches for one request each.
 
     Args:
         texts: The texts.
-        most: Most texts of a piece.
+        most: Maximum number of texts in a batch.
     """
     begin, size_bytes = 0, 0
     for place, text in enumerate(texts):

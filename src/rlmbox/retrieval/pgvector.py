@@ -1,4 +1,4 @@
-"""Vectors as pgvector has them."""
+"""Vectors in pgvector's syntax."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ VECTOR = "embedding"
 
 
 def vector_literal(vector: Sequence[float]) -> str:
-    """Return a vector as pgvector reads it.
+    """Return a vector as a pgvector literal.
 
     Args:
-        vector: Its numbers.
+        vector: Its components.
     """
     return "[" + ",".join(repr(float(part)) for part in vector) + "]"

@@ -1,7 +1,7 @@
-"""`PostgresRetriever`: full text, and vectors where pgvector is there, over a table of ours or of the user's own.
+"""`PostgresRetriever`: full-text search, and vectors with pgvector, over a table of ours or of the user's own.
 
-Nothing of a query, a filter or an id is ever a part of a statement: values are parameters, and names are those that the
-user gave when the retriever was made. Connections are read-only, and a statement has a time limit at the server.
+No query, filter or id is ever part of a statement: values are parameters, and identifiers are those that the user gave
+when creating the retriever. Connections are read-only, and the server limits the time of a statement.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ OWN_TABLE = "rlmbox.passages"
 
 SNIPPET_CHARS = 300
 _SEEN_CHARS = 20_000  # of a long row, for its snippet
-_MOST_SCORED = 1_000  # rows of which a rank is computed, where few of the words are rare
-_SCORED_OF_MANY = 500  # the same, where so many rows have all of the words that those are any
-_MOST_PASSED = 10_000  # rows that are looked at for these, in the table's order, before an index takes less time
+_MOST_SCORED = 1_000  # maximum number of rows to rank, if few of the words are rare
+_SCORED_OF_MANY = 500  # the same, if so many rows contain all words that any of them will do
+_MOST_PASSED = 10_000  # maximum number of rows to scan for these in table order; beyond it an index is quicker
 _MOST_WORDS = 50
 _MOST_ROWS = 10_000
 _CONNECT_S = 10
@@ -39,7 +39,7 @@ _MOST_PAIRS = 8
 _COMPOUND = re.compile(r"\w[@./:-]+\w")
 _TEXTS = ("text", "character varying", "character", "citext", "name")
 _OPERATORS: Mapping[str, str] = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_BAD_VALUE = ("22", "42883", "42846")  # SQLSTATEs of a value that is none of its type, or cannot be compared
+_BAD_VALUE = ("22", "42883", "42846")  # SQLSTATEs of a value that is invalid for its type, or not comparable
 _Result = TypeVar("_Result")
 Row = tuple[Any, ...]
 
@@ -49,14 +49,14 @@ class Columns:
     """The columns of a table of passages.
 
     Attributes:
-        id: The document; several rows may have the same where `start` tells them apart.
+        id: The document; several rows may have the same one if `start` distinguishes them.
         text: The text.
         start: Position of the row's text in its document; None for a table whose rows are whole documents.
-        title: A name for people; None for the id.
+        title: A human-readable name; None for the id.
         search: A `tsvector` of the text; None computes it with each query, for which an index over
             `to_tsvector('english', text)` helps.
         vector: A `vector` of pgvector; None for none.
-        date: A date of the document; None for none.
+        date: The document's date; None for none.
         language: The document's language; None for none.
     """
 
@@ -75,12 +75,12 @@ OWN_COLUMNS = Columns("id", "text", "start", "title", "search")
 
 @dataclass(frozen=True, slots=True)
 class _Guesses:
-    """The planner's estimates of how many rows match.
+    """The planner's estimates of the number of matching rows.
 
     Attributes:
-        total: The table's rows.
-        every: Rows that have all words.
-        each: Rows that have each of them; empty where the planner has no estimate.
+        total: Number of rows in the table.
+        every: Number of rows with all words.
+        each: Number of rows with each of them; empty if the planner has no estimate.
     """
 
     total: float
@@ -89,9 +89,9 @@ class _Guesses:
 
     @property
     def passed(self) -> int | None:
-        """Rows to scan, in the table's order, to find as many with all words as are ranked; None for too many.
+        """Number of rows to scan, in table order, to find enough with all words for ranking; None if too many.
 
-        It is twice the estimate. The posting lists of words that most rows have would take longer.
+        It is twice the estimate. The posting lists of words that most rows contain would take longer.
         """
         if not self.every:
             return None
@@ -99,7 +99,7 @@ class _Guesses:
         return 2 * rows if rows <= min(_MOST_PASSED, self.total / 2) else None
 
     def rarest_first(self, wanted: list[str]) -> list[str]:
-        """Return words in the order of how many rows have them.
+        """Sort words by the number of rows that contain them.
 
         Args:
             wanted: The words, in the order of `each`.
@@ -110,28 +110,28 @@ class _Guesses:
 
     @property
     def num_rare(self) -> int | None:
-        """The number of the rarest words: as many as there is time to rank the passages of; None for all."""
+        """Number of rarest words whose passages there is time to rank; None for all."""
         together = accumulate(sorted(self.each))
         return max(1, sum(rows <= _MOST_SCORED for rows in together)) if self.each else None
 
 
 class PostgresRetriever:
-    """A table of PostgreSQL.
+    """A table of PostgreSQL. Thread-safe; may be used from several event loops.
 
-    It may be used from several threads and event loops. A connection is opened when the first call needs it.
+    A connection is opened when the first call needs it.
 
     Args:
-        dsn: Where the database is: `postgresql://…`, or `key=value` pairs; the rest is taken from the `PG…` variables
+        dsn: The database's address: `postgresql://…`, or `key=value` pairs; the rest is taken from the `PG…` variables
             of the environment and from `~/.pgpass`.
-        table: The table, with its schema if that is not in the search path; by default the one that `migrate` makes.
-        columns: Its columns; needed for a table of your own.
-        filters: Columns that filters may name.
+        table: The table, with its schema if that is not in the search path; by default the one that `migrate` creates.
+        columns: Its columns; required for a table of your own.
+        filters: Columns that may be used in filters.
         config: The text search configuration, such as `english` or `simple`.
-        embedder: The model that made the column `vector`; None searches by words only.
-        statement_timeout_s: Seconds after which the server gives a statement up.
+        embedder: The embedder of the column `vector`; None searches by words only.
+        statement_timeout_s: Seconds after which the server cancels a statement.
 
     Raises:
-        ConfigError: psycopg is not installed, or an argument is wrong.
+        ConfigError: psycopg is not installed, or an argument is invalid.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class PostgresRetriever:
             raise ConfigError("an embedder needs the column of its vectors: columns={…, 'vector': 'embedding'}")
         try:
             parts = conninfo_to_dict(dsn)
-        except Exception as error:  # noqa: BLE001 - psycopg's own error has the whole address, with the password
+        except Exception as error:  # noqa: BLE001 - psycopg's own error contains the whole address, with the password
             raise ConfigError(f"the address of the database is not one: {type(error).__name__}") from None
         self._dsn, self._sql, self._table_name = dsn, sql, table
         self._table = sql.Identifier(*table.split("."))
@@ -188,7 +188,7 @@ class PostgresRetriever:
 
     @property
     def embedder(self) -> Embedder | None:
-        """The model that its vectors were made by; None where it is searched by words only."""
+        """The embedder of its vectors; None if it is searched by words only."""
         return self._embedder
 
     async def search(self, query: str, *, k: int, filters: Filters) -> Sequence[SearchHit]:
@@ -208,7 +208,7 @@ class PostgresRetriever:
         return await to_thread.run_sync(self._with, self._info)
 
     def check(self) -> None:
-        """Check that the table can be read, before anybody pays for a question about it; waits for the server.
+        """Check that the table can be read, before a question about it is paid for; waits for the server.
 
         Raises:
             RetrievalError: The server cannot be reached, or there is no such table or column.
@@ -226,18 +226,18 @@ class PostgresRetriever:
 
     def _search(self, connection: Connection[Row], query: str, k: int, filters: Filters) -> list[SearchHit]:
         query = _plain(query)
-        # The server keeps the name of a host, a mailbox or a file as one word.
+        # The server treats the name of a host, a mailbox or a file as one word.
         compounds = dict.fromkeys(each.strip(".,;:?!") for each in query.split() if _COMPOUND.search(each))
         wanted = list(dict.fromkeys((*compounds, *words(query))))[:_MOST_WORDS]
         if not wanted:
             return []
         guesses = self._guessed(connection, wanted)
-        wanted = guesses.rarest_first(wanted)  # a row that lacks a rare word is left without looking for the others
+        wanted = guesses.rarest_first(wanted)  # a row without a rare word is skipped without checking the others
         found: dict[tuple[str, int], SearchHit] = {}
-        # Passages with all words come first, then those with one of the rare words, then those with any.
+        # First the passages with all words, then those with one of the rare words, then those with any.
         for bonus, operator, needed, first in self._steps(wanted, guesses):
             rows = self._ranked(connection, (wanted, needed, operator), first, k, filters)
-            if first is not None and len(rows) < k:  # the index finds those, and what was not looked at
+            if first is not None and len(rows) < k:  # the index finds those, and rows that were not scanned
                 continue
             for row in rows:
                 hit = _hit(row, bonus, wanted)
@@ -245,14 +245,14 @@ class PostgresRetriever:
             if len(found) >= k:
                 break
         if len(found) < k and (parts := pairs(query)):
-            spread = parts[:: -(-len(parts) // _MOST_PAIRS)]  # of a long question every second pair, or third
+            spread = parts[:: -(-len(parts) // _MOST_PAIRS)]  # for a long question every second pair, or third
             for row in self._as_written(connection, spread, k, filters):
                 hit = _hit(row, 0.0, wanted)
                 found.setdefault((hit.id, hit.start), hit)
         return list(found.values())[:k]
 
     def _as_written(self, connection: Connection[Row], parts: Sequence[str], k: int, filters: Filters) -> list[Row]:
-        """Return the passages that have most of some neighbouring characters: of scripts whose words it cannot tell."""
+        """Return the passages with the most pairs of neighbouring characters: for scripts without word boundaries."""
         where, values = self._where(filters)
         one = self._sql.SQL("(strpos({text}, %s) > 0)::int").format(**self._parts())
         statement = self._sql.SQL(
@@ -271,10 +271,10 @@ class PostgresRetriever:
     def _steps(
         self, wanted: Sequence[str], guesses: _Guesses
     ) -> Iterator[tuple[float, str, Sequence[str], int | None]]:
-        """Yield what passages need to have, one after the other.
+        """Yield the conditions on passages, one after the other.
 
-        Each is what it adds to a score, the operator between the words, those that are needed, and how many rows are
-        looked at in the table's order; None for the index.
+        Each has its contribution to the score, the operator between the words, the required words, and the number of
+        rows to scan in table order; None for the index.
         """
         passed = guesses.passed if self._columns.search is not None else None
         if passed is not None:
@@ -287,7 +287,7 @@ class PostgresRetriever:
                 yield 0.0, " || ", wanted, None
 
     def _guessed(self, connection: Connection[Row], wanted: Sequence[str]) -> _Guesses:
-        """Return the server's guesses of how many rows there are, have all of some words, and have each."""
+        """Return the server's estimates of the numbers of rows: all, with all of some words, and with each."""
         rows = self._sql.SQL("(SELECT 1 FROM {table})").format(**self._parts())
         one = self._sql.SQL("(SELECT 1 FROM {table} WHERE {search} @@ plainto_tsquery({config}, %s))").format(
             config=self._regconfig, **self._parts()
@@ -300,7 +300,7 @@ class PostgresRetriever:
         row = connection.execute(statement, [*wanted, *wanted]).fetchone()
         plans = row[0][0]["Plan"].get("Plans", ()) if row else ()
         guesses = [float(plan["Plan Rows"]) for plan in plans]
-        if len(guesses) != len(parts):  # a word that is none in this language has no plan
+        if len(guesses) != len(parts):  # a stop word in this language has no plan
             return _Guesses(0, 0, ())
         return _Guesses(guesses[0], guesses[1], guesses[2:])
 
@@ -333,7 +333,7 @@ class PostgresRetriever:
         return connection.execute(statement, [*wanted, *needed, *values, k]).fetchall()
 
     def _query(self, wanted: Sequence[str], operator: str) -> Any:
-        """Return the expression of a query of some words, each of which is a parameter."""
+        """Return the query expression for some words, each of which is a parameter."""
         one = self._sql.SQL("plainto_tsquery({}, %s)").format(self._regconfig)
         return self._sql.SQL("({})").format(self._sql.SQL(cast("Any", operator)).join([one] * len(wanted)))
 
@@ -362,7 +362,7 @@ class PostgresRetriever:
             ).format(**self._parts())
             rows = self._of_id(connection, statement, [start + 1, size, name])
         else:
-            # The last row says how long the document is; it is there whatever part is asked for.
+            # The last row determines the length of the document; it is included whatever part is requested.
             statement = self._sql.SQL(
                 "SELECT {start}, {text}, max({start} + length({text})) OVER (), {title} FROM {table} WHERE {id} = %s"
                 " ORDER BY {start}"
@@ -387,7 +387,7 @@ class PostgresRetriever:
 
         try:
             return connection.execute(cast("Any", statement), values).fetchall()
-        except DataError:  # the id is no number, where ids are numbers
+        except DataError:  # the id is not a number, but ids are
             return []
 
     def _info(self, connection: Connection[Row]) -> IndexInfo:
@@ -410,7 +410,7 @@ class PostgresRetriever:
         return IndexInfo(int(row[0]), int(row[1]), self._kinds(), languages, dates)
 
     def _parts(self) -> dict[str, Any]:
-        """Return the parts of statements that are names of this table's, all given when it was made."""
+        """Return the parts of statements that are identifiers of this table, all given by the user."""
         sql, columns = self._sql, self._columns
         text, name = sql.Identifier(columns.text), sql.Identifier(columns.id)
         search: Any = sql.SQL("to_tsvector({}, {})").format(self._regconfig, text)
@@ -431,13 +431,13 @@ class PostgresRetriever:
         return self._sql.SQL("{}::regconfig").format(self._sql.Literal(self._config))
 
     def _where(self, filters: Filters) -> tuple[Any, list[object]]:
-        """Return the conditions of filters: columns that were named, and values as parameters of their type."""
+        """Return the conditions of filters: columns that the user named, and values as parameters of their type."""
         check_filters(filters, self._kinds())
         sql, types = self._sql, self._types or {}
         conditions: list[Any] = []
         values: list[object] = []
         for field, wanted in filters.items():
-            column, kind = sql.Identifier(field), sql.SQL(cast("Any", types[field]))  # as the catalogue writes it
+            column, kind = sql.Identifier(field), sql.SQL(cast("Any", types[field]))  # the catalogue's name of the type
             items = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
             if types[field].endswith("[]"):
                 if isinstance(wanted, Mapping):
@@ -460,7 +460,7 @@ class PostgresRetriever:
     # ---- connections ------------------------------------------------------------------------------------------
 
     def _with(self, work: Callable[[Connection[Row]], _Result]) -> _Result:
-        """Do something over a connection; one that was closed meanwhile is replaced once, since nothing is written."""
+        """Use a connection; one that was closed meanwhile is replaced once, which is safe since nothing is written."""
         import psycopg
 
         for is_last in (False, True):
@@ -498,7 +498,7 @@ class PostgresRetriever:
         import psycopg
 
         timeout_ms = int(self._timeout_s * 1000)
-        # Rows that are looked at in the table's order are the same ones each time.
+        # Scans in table order return the same rows each time.
         options = f"-c default_transaction_read_only=on -c statement_timeout={timeout_ms} -c synchronize_seqscans=off"
         try:
             connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=_CONNECT_S, options=options)
@@ -518,7 +518,7 @@ class PostgresRetriever:
         return connection
 
     def _described(self, connection: Connection[Row]) -> Mapping[str, str]:
-        """Return the types of the table's columns, having checked that those which were named are there."""
+        """Return the types of the table's columns, after checking that the named ones exist."""
         rows = connection.execute(
             "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute"
             " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
@@ -539,7 +539,7 @@ class PostgresRetriever:
         return types
 
     def _failed(self, error: Any) -> Exception:
-        """Return the error to raise for a server error: `ValueError` for a wrong value, else `RetrievalError`."""
+        """Return the exception for a server error: `ValueError` for an invalid value, otherwise `RetrievalError`."""
         state = error.sqlstate or ""
         if state == "57014":
             return RetrievalError(
@@ -573,7 +573,7 @@ def _written(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a text without what PostgreSQL's text cannot hold."""
+    """Return a text without characters that PostgreSQL cannot store."""
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 

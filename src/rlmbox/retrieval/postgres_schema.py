@@ -1,4 +1,4 @@
-"""A table of passages of our own in PostgreSQL: made by migrations, and filled from a text."""
+"""Our own table of passages in PostgreSQL: created by migrations, and filled from a text."""
 
 from __future__ import annotations
 
@@ -33,45 +33,45 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX passages_search ON rlmbox.passages USING gin (search);
     """,
-    # Rows stay in one piece: to rank one would take a second read for each otherwise.
+    # Rows are stored inline: otherwise ranking one would take a second read.
     "ALTER TABLE rlmbox.passages SET (toast_tuple_target = 8160)",
 )
 """The steps to the schema of this version, each of which is taken once."""
 
-_LOCK = 7_223_361_107  # of one migration at a time
+_LOCK = 7_223_361_107  # serializes migrations
 
 
 async def migrate(dsn: str, *, dimensions: int | None = None) -> int:
-    """Make the schema `rlmbox` in a database, or bring it up to date; return its version.
+    """Create the schema `rlmbox` in a database, or update it; return its version.
 
     Args:
-        dsn: Where the database is; its user needs the right to create a schema.
-        dimensions: Numbers of each vector, for a table that is to have vectors as well; takes pgvector.
+        dsn: The database's address; its user needs the right to create a schema.
+        dimensions: Dimension of the vectors, for a table with vectors; requires pgvector.
 
     Raises:
         ConfigError: psycopg is not installed.
         RetrievalError: The database cannot be reached or changed, its schema is of a later version, it has no pgvector,
-            or its vectors are of another length.
+            or its vectors have another dimension.
     """
     return await to_thread.run_sync(_migrate, dsn, dimensions)
 
 
 async def load(dsn: str, context: Context, *, embedder: Embedder | None = None, limits: Limits | None = None) -> int:
-    """Fill the table `rlmbox.passages` from a text, as one change; return the number of documents that have changed.
+    """Fill the table `rlmbox.passages` from a text, in one transaction; return the number of changed documents.
 
-    Documents that did not change stay as they are; those that are in the table and not in the text are removed. Vectors
-    are made afterwards, of passages that have none, and each is kept as soon as it is paid for.
+    Unchanged documents are kept; those that are not in the text are removed. Vectors are computed afterwards, for
+    passages without one, and each is stored as soon as it is paid for.
 
     Args:
-        dsn: Where the database is.
-        context: The text; each of its documents is one of the table.
-        embedder: Makes vectors, for which `migrate` was told the length; None for none.
-        limits: What they may cost; None for the usual.
+        dsn: The database's address.
+        context: The text; each of its documents becomes one of the table.
+        embedder: Computes vectors of the dimension given to `migrate`; None for none.
+        limits: Limits on their cost; None for the default.
 
     Raises:
         ConfigError: psycopg is not installed.
         RetrievalError: The database cannot be reached or changed.
-        LimitExceeded: The vectors would cost more than they may.
+        LimitExceeded: Embedding would exceed a limit.
         ModelError: The embedder failed.
     """
     changed = await to_thread.run_sync(_load, dsn, context)
@@ -126,7 +126,7 @@ def _add_vectors(connection: Connection[Any], dimensions: int) -> None:
 
 
 def _label(dsn: str, name: str) -> None:
-    """Note which model the vectors are made by; those of another are of no use."""
+    """Record the embedder of the vectors; those of another are useless."""
     from psycopg import sql
 
     with _connected(dsn) as connection, _explained():
@@ -170,7 +170,7 @@ def _load(dsn: str, context: Context) -> int:
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
             for row in _rows(context, changed):
                 copy.write_row(row)
-        connection.execute("ANALYZE rlmbox.passages")  # which words are rare is the server's guess
+        connection.execute("ANALYZE rlmbox.passages")  # for the server's estimates of which words are rare
         return len(changed)
 
 
@@ -179,7 +179,7 @@ def _rows(context: Context, changed: dict[str, str]) -> Iterator[tuple[str, int,
         name = _plain(document.name)
         if name in changed:
             for start, text in document.passages():
-                # A character that the server cannot hold is another of the same length, so that positions stay.
+                # A character that the server cannot store is replaced by one, so that positions are unchanged.
                 yield name, start, name, text.replace("\0", "\ufffd"), changed[name]
 
 
@@ -200,7 +200,7 @@ def _connected(dsn: str) -> Connection[Any]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Make a `RetrievalError` of what the server says; the transaction is rolled back by the connection."""
+    """Convert server errors to `RetrievalError`; the connection rolls back the transaction."""
     import psycopg
 
     try:

@@ -1,4 +1,4 @@
-"""A retriever in the place of one that a recorded run had: the record has its answers."""
+"""A stand-in for the retriever of a recorded run, whose results are in the record."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RecordedRetriever:
 
     Attributes:
         name: Its name.
-        embedder: Stands for its embedder; None where it had none.
+        embedder: A stand-in for its embedder; None if it had none.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Building an index: what changed since the last time, durable step by step, and seen by readers only when whole."""
+"""Building an index: incremental, durable step by step, and visible to readers only when complete."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from rlmbox.retrieval.index.words import Passage, WordsFailed, WordsWriter, chec
 
 CHECKPOINT_PASSAGES = 10_000
 _EMBEDDER = "embedder"
-_DEAD_SHARE = 0.25  # of vectors whose texts are there no more, from which on the file is written anew
+_DEAD_SHARE = 0.25  # share of obsolete vectors from which on the file is rewritten
 _QUEUE_BATCHES = 8
 
 
@@ -52,8 +52,8 @@ class Progress:
 
     Attributes:
         phase: `words` or `vectors`.
-        done: Characters that were looked at, or passages that have vectors.
-        total: All of them.
+        done: Number of characters processed, or of passages with vectors.
+        total: Total number.
     """
 
     phase: str
@@ -66,14 +66,14 @@ class Built:
     """The result of a build.
 
     Attributes:
-        documents: Documents in the index.
-        passages: Passages in it.
-        added: Documents that are new or have changed.
-        removed: Documents that are there no more.
-        unchanged: Documents that are as they were.
-        embedded: Passages whose vectors were made.
-        cost_usd: What they cost.
-        resumed: Whether it went on with a build that had been cut off.
+        documents: Number of documents in the index.
+        passages: Number of passages in it.
+        added: Number of new or changed documents.
+        removed: Number of documents that no longer exist.
+        unchanged: Number of unchanged documents.
+        embedded: Number of passages that were embedded.
+        cost_usd: The cost of embedding.
+        resumed: Whether an interrupted build was continued.
     """
 
     documents: int
@@ -94,24 +94,23 @@ async def build_index(
     limits: Limits | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Built:
-    """Build an index of a text, or bring it up to date.
+    """Build an index of a text, or update an existing one.
 
-    Documents that did not change are not read into the index again, and texts that have a vector are not embedded
-    again. A build that was cut off, by whatever, goes on where it was; until it is whole, readers see the index as it
-    was before.
+    Documents that did not change are not indexed again, and texts that have a vector are not embedded again. A build
+    that was interrupted continues where it was; until it is complete, readers see the previous index.
 
     Args:
-        context: The text; each of its documents is one of the index.
+        context: The text; each of its documents becomes one of the index.
         out: The folder of the index.
-        embedder: Makes vectors; None for an index of words only.
-        limits: What the vectors may cost; None for the usual.
-        progress: Told now and then how far it has come, in a thread or on the event loop.
+        embedder: Computes vectors; None for an index of words only.
+        limits: Limits on the cost of embedding; None for the default.
+        progress: Called periodically with the progress, in a thread or on the event loop.
 
     Raises:
-        ConfigError: What it takes is not installed.
-        RetrievalError: The folder cannot be written, is something else, or another build is at work on it.
-        LimitExceeded: The vectors would cost more than they may; what was made is kept for the next build.
-        ModelError: The embedder failed; the same holds.
+        ConfigError: A required package is not installed.
+        RetrievalError: The folder cannot be written, is not an index, or another build is using it.
+        LimitExceeded: Embedding would exceed a limit; vectors computed so far are kept for the next build.
+        ModelError: The embedder failed; the same applies.
     """
     check_installed()
     layout = Layout(out)
@@ -133,7 +132,7 @@ async def build_index(
 
 
 def _with_words(layout: Layout, context: Context, tell: Callable[[Progress], None]) -> tuple[_Work, Built]:
-    """Return a build whose passages are up to date; what was cut off so that it cannot go on is begun anew."""
+    """Return a build whose passages are up to date; an interrupted one that cannot be continued is restarted."""
     work = _Work.begin(layout)
     try:
         return work, work.add_words(context, tell)
@@ -163,7 +162,7 @@ def _held(layout: Layout) -> FileLease:
 
 
 class _Work:
-    """The generation that is being built."""
+    """The generation being built."""
 
     def __init__(self, layout: Layout, base: str | None, *, resumed: bool) -> None:
         self._layout, self._base, self._folder = layout, base, layout.building
@@ -178,7 +177,7 @@ class _Work:
 
     @classmethod
     def begin(cls, layout: Layout) -> _Work:
-        """Go on with a build that was cut off, where it was one of the same generation; else begin with a copy."""
+        """Continue an interrupted build of the same generation, or otherwise begin with a copy of the current one."""
         base, folder = layout.current(), layout.building
         if base is not None:
             layout.whole(base)
@@ -193,7 +192,7 @@ class _Work:
         return cls(layout, base, resumed=False)
 
     def add_words(self, context: Context, tell: Callable[[Progress], None]) -> Built:
-        """Bring the passages up to date."""
+        """Update the passages."""
         self._entries = read_entries(self._log)
         before = dict(self._entries)
         writer = WordsWriter(self._folder / WORDS)
@@ -207,7 +206,7 @@ class _Work:
             if known is not None and known.digest == digest:
                 unchanged += 1
                 continue
-            if known is not None or self.resumed:  # of what was cut off, some may be there that is not in the log
+            if known is not None or self.resumed:  # an interrupted build may have added some without logging them
                 writer.remove(name)
             count = 0
             for passage in _passages(document):
@@ -240,7 +239,7 @@ class _Work:
     async def add_vectors(
         self, context: Context, embedder: Embedder, budget: Budget, tell: Callable[[Progress], None]
     ) -> int:
-        """Make the vectors that are missing, and keep each as soon as it is paid for."""
+        """Compute the missing vectors, and store each as soon as it is paid for."""
         calls = EmbeddingCalls(embedder, budget)
         self._embedder = embedder
         await to_thread.run_sync(self._open_vectors, embedder)
@@ -273,7 +272,7 @@ class _Work:
         return made
 
     def _open_vectors(self, embedder: Embedder) -> None:
-        """Open the vectors that there are of the same embedder; those of another are of no use."""
+        """Open existing vectors if they are of the same embedder; others are useless."""
         path, label = self._folder / VECTORS, self._folder / _EMBEDDER
         said = label.read_text("utf-8").rpartition(" ") if label.exists() else ("", "", "")
         if said[0] == embedder.name and said[2].isdecimal() and path.exists():
@@ -286,7 +285,7 @@ class _Work:
     def _keep_vectors(self, keys: Sequence[int], vectors: Sequence[Sequence[float]]) -> None:
         length = len(vectors[0])
         if self._vectors is None:
-            assert self._embedder is not None  # noqa: S101 - vectors come of it
+            assert self._embedder is not None  # noqa: S101 - there are only vectors with an embedder
             write_durably(self._folder / _EMBEDDER, [f"{self._embedder.name} {length}"])
             self._dimensions, self._vectors = length, VectorFile(self._folder / VECTORS, length)
         if length != self._dimensions:
@@ -301,7 +300,7 @@ class _Work:
             yield from _passages(document)
 
     def finish(self, built: Built, embedder: Embedder | None) -> None:
-        """Make the generation the current one, unless it is as the one before."""
+        """Make the generation the current one, unless it is identical to the previous one."""
         if not self._entries:
             raise RetrievalError("there is no text to be indexed")
         has = self._manifest.embedder if self._manifest else None
@@ -332,7 +331,7 @@ class _Work:
         name = self._layout.following(self._base)
         shutil.rmtree(
             self._layout.folder / name, ignore_errors=True
-        )  # of a build that ended just before it was current
+        )  # left by a build that ended just before making it current
         self._folder.rename(self._layout.folder / name)
         sync_folder(self._layout.folder)
         self._layout.make_current(name)
@@ -360,12 +359,12 @@ def _passages(document: Document) -> Iterator[Passage]:
 
 
 def _copy(source: Path, folder: Path) -> None:
-    """Begin with what a generation has; tantivy never changes a file of its own, so that a link will do."""
+    """Begin with the files of a generation; tantivy never changes its files, so links are sufficient."""
     for path in (source / WORDS).iterdir():
         if path.name.endswith(".lock"):
             continue
         target = folder / WORDS / path.name
-        if path.suffix == ".json":  # these two it replaces
+        if path.suffix == ".json":  # except these two, which it replaces
             shutil.copyfile(path, target)
             continue
         with suppress(OSError):

@@ -1,9 +1,9 @@
-"""The folder of an index: whole generations, of which one is current, and the next one while it is being built.
+"""The folder of an index: complete generations, one of which is current, and the next one while it is being built.
 
 corpus.idx/
     current                 name of the generation that readers open, replaced by a rename
     generation-000002/      words/, documents.jsonl, vectors.bin, manifest.json: never changed once it has this name
-    building/               the next generation, as far as a build has come
+    building/               the next generation, as far as it has been built
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Manifest:
     """The contents of a generation.
 
     Attributes:
-        documents: Documents with text.
-        passages: Passages, which are what is ranked.
-        chars: Characters of all documents.
-        embedder: Name of the model that made the vectors; None for an index without vectors.
-        dimensions: Numbers of each vector; 0 without.
-        vectors: Vectors in the file.
+        documents: Number of non-empty documents.
+        passages: Number of passages, the units that are ranked.
+        chars: Total length of all documents in characters.
+        embedder: Name of the model that computed the vectors; None for an index without vectors.
+        dimensions: Dimension of the vectors; 0 without any.
+        vectors: Number of vectors in the file.
         format: Version of the format.
     """
 
@@ -50,13 +50,13 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A document as an index knows it.
+    """A document in an index.
 
     Attributes:
         id: Its name.
         digest: A digest of its text.
-        chars: Its length.
-        passages: Its passages.
+        chars: Its length in characters.
+        passages: Number of its passages.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Entry:
 
 
 class Layout:
-    """The places in the folder of an index.
+    """The paths in the folder of an index.
 
     Args:
         folder: The folder.
@@ -77,7 +77,7 @@ class Layout:
         self.building = self.folder / BUILDING
 
     def current(self) -> str | None:
-        """Return the name of the generation that readers open; None where there is none yet.
+        """Return the name of the generation that readers open; None if there is none yet.
 
         Raises:
             RetrievalError: The folder is not an index.
@@ -96,14 +96,14 @@ class Layout:
         return name
 
     def broken(self) -> RetrievalError:
-        """Return the error of an index of which a part is missing or damaged."""
+        """Return the error for an index with a missing or damaged part."""
         return RetrievalError(f"{self.folder} is broken; delete it, and rebuild it")
 
     def manifest(self, generation: str) -> Manifest:
-        """Return what there is in a generation.
+        """Return the manifest of a generation.
 
         Raises:
-            RetrievalError: It is broken, or of another version.
+            RetrievalError: It is damaged, or of another version.
         """
         path = self.folder / generation / MANIFEST
         try:
@@ -119,7 +119,7 @@ class Layout:
             raise self.broken() from None
 
     def whole(self, generation: str) -> Manifest:
-        """Return what there is in a generation that a build is to begin with.
+        """Return the manifest of a generation from which a build is to start.
 
         Raises:
             RetrievalError: A part of it is missing, or it is of a later version.
@@ -131,24 +131,24 @@ class Layout:
         return manifest
 
     def following(self, generation: str | None) -> str:
-        """Return the name of the generation after one."""
+        """Return the name of the next generation."""
         number = int(generation.removeprefix(_GENERATION)) if generation else 0
         return f"{_GENERATION}{number + 1:06d}"
 
     def make_current(self, generation: str) -> None:
-        """Have readers open a generation from now on."""
+        """Make a generation the one that readers open."""
         fresh = self.folder / f"{CURRENT}.new"
         write_durably(fresh, [generation + "\n"])
         fresh.replace(self.folder / CURRENT)
         sync_folder(self.folder)
 
     def superseded(self, *kept: str | None) -> list[Path]:
-        """Return the folders of generations that nobody opens any more."""
+        """Return the folders of generations that are no longer used."""
         return [each for each in self.folder.glob(f"{_GENERATION}*") if each.name not in kept]
 
 
 def read_entries(path: Path) -> dict[str, Entry]:
-    """Return the documents of a generation, or of one that is being built, whose last line may be cut.
+    """Read the documents of a generation, or of one being built, whose last line may be truncated.
 
     Args:
         path: The file.
@@ -160,7 +160,7 @@ def read_entries(path: Path) -> dict[str, Entry]:
         except ValueError:
             continue
         if isinstance(entry, dict) and "digest" in entry:
-            with suppress(TypeError, KeyError):  # a damaged line: that one is missing is seen by the count
+            with suppress(TypeError, KeyError):  # a damaged line is detected by the count
                 found[entry["id"]] = Entry(**entry)
         elif isinstance(entry, dict):
             found.pop(entry.get("id", ""), None)
@@ -170,11 +170,11 @@ def read_entries(path: Path) -> dict[str, Entry]:
 def entry_line(entry: Entry) -> str:
     """Return the line of a document."""
     fields = {"id": entry.id, "digest": entry.digest, "chars": entry.chars, "passages": entry.passages}
-    return json.dumps(fields) + "\n"  # `asdict` would take longer than all else of a short document
+    return json.dumps(fields) + "\n"  # `asdict` would take longer than everything else for a short document
 
 
 def removal_line(name: str) -> str:
-    """Return the line that says that a document is there no more."""
+    """Return the line that marks a document as removed."""
     return json.dumps({"id": name}) + "\n"
 
 
@@ -185,7 +185,7 @@ def manifest_line(manifest: Manifest) -> str:
 
 
 def write_durably(path: Path, lines: Iterable[str], mode: str = "w") -> None:
-    """Write lines to a file, so that they survive the machine's end.
+    """Write lines to a file and sync it, so that they survive a power failure.
 
     Args:
         path: The file.
@@ -199,7 +199,7 @@ def write_durably(path: Path, lines: Iterable[str], mode: str = "w") -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
+    """Sync the entries of a folder, if the system supports that."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

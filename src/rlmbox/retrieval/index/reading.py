@@ -1,4 +1,4 @@
-"""`IndexRetriever`: an index in a folder, as a session searches it."""
+"""`IndexRetriever`: searching an index in a folder."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rlmbox.retrieval.index.vectors import Vectors
 from rlmbox.retrieval.index.words import FIELDS, Passage, WordsFailed, WordsReader, check_installed, suffix_of
 
 SNIPPET_CHARS = 300
-_FIRST_ROUND = 4  # times the hits that are wanted, of which a filter may leave some out
+_FIRST_ROUND = 4  # times the number of hits wanted, because a filter may remove some
 _Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A generation that is open."""
+    """An open generation."""
 
     name: str
     manifest: Manifest
@@ -33,18 +33,19 @@ class _Open:
 
 
 class IndexRetriever:
-    """An index in a folder, as `rlmbox index build` makes it.
+    """An index in a folder, as built by `rlmbox index build`.
 
-    A build that ends while it is open is seen from the next call on; until then calls see the index as it was. It may
-    be used from several threads and event loops.
+    A build that completes while the index is open takes effect with the next call. Thread-safe; may be used from
+    several event loops.
 
     Args:
         path: The folder.
-        embedder: Embeds questions, or makes what does of the name that the index has; None searches by words only.
+        embedder: Embeds questions, or a function that creates an embedder by the name in the index; None searches by
+            words only.
 
     Raises:
-        ConfigError: What it takes is not installed, or there is no key for the embedder.
-        RetrievalError: There is no index, or it is broken.
+        ConfigError: A required package is not installed, or there is no key for the embedder.
+        RetrievalError: There is no index, or it is damaged.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class IndexRetriever:
 
     @property
     def embedder(self) -> Embedder | None:
-        """The model that its vectors were made by; None where it is searched by words only."""
+        """The embedder of its vectors; None if it is searched by words only."""
         return self._embedder
 
     async def search(self, query: str, *, k: int, filters: Filters) -> Sequence[SearchHit]:
@@ -104,9 +105,9 @@ class IndexRetriever:
             raise self._layout.broken() from None
 
     def _opened(self) -> _Open:
-        """Return the current generation, opened if it is not the one that was open."""
+        """Return the current generation, opening it if it has changed."""
         with self._lock:
-            for _ in range(3):  # a build that ends just now may take away what was current before
+            for _ in range(3):  # a build that completes now may remove the previous generation
                 name = self._layout.current()
                 if name is None:
                     raise RetrievalError(
@@ -145,7 +146,7 @@ class IndexRetriever:
         while len(hits) < k and begin < vectors.count:
             best = vectors.best(scores, begin, begin + count)
             of_key = dict(best)
-            # As many passages may have the same text as a corpus has copies of it.
+            # There may be as many passages with the same text as the corpus has copies of it.
             passages = opened.words.of_keys(list(of_key), max(4 * len(best), 1_000), filters)
             ranked = sorted(passages, key=lambda each: (-of_key[each.key], each.id, each.start))
             hits += [_hit(each, of_key[each.key], ()) for each in ranked]

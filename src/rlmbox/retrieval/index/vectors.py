@@ -1,4 +1,4 @@
-"""Vectors in a file that is mapped: 8 bits a number, compared exactly, one for each different text."""
+"""Vectors in a mapped file: 8 bits per component, compared exactly, one for each distinct text."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-_BLOCK_ROWS = 512  # as many as stay in a core's cache when they are widened
+_BLOCK_ROWS = 512  # fits a core's cache after widening
 _LARGEST = 127
 
 
 def record_type(dimensions: int) -> Any:
-    """Return the layout of a record: the key of a text, a scale, and the numbers as parts of it."""
+    """Return the layout of a record: the key of a text, a scale, and the scaled components."""
     import numpy as np
 
     return np.dtype([("key", "<u8"), ("scale", "<f4"), ("parts", "i1", (dimensions,))])
 
 
 class VectorFile:
-    """The vectors of a generation that is being built; what was appended is durable.
+    """The vectors of a generation being built; appended ones are durable.
 
     Args:
-        path: The file; an incomplete record at its end, of a build that was killed, is cut off.
-        dimensions: Numbers of each vector.
+        path: The file; an incomplete record at its end, left by a killed build, is removed.
+        dimensions: Dimension of the vectors.
     """
 
     def __init__(self, path: Path, dimensions: int) -> None:
@@ -43,7 +43,7 @@ class VectorFile:
         """Append the vectors of texts.
 
         Args:
-            keys: What stands for the texts.
+            keys: Keys of the texts.
             vectors: Their vectors.
         """
         import numpy as np
@@ -60,7 +60,7 @@ class VectorFile:
         self.keys.update(keys)
 
     def keep(self, keys: set[int]) -> None:
-        """Leave out the vectors of texts that are there no more."""
+        """Drop the vectors of texts that no longer exist."""
         import numpy as np
 
         records = np.fromfile(self._path, self._type)
@@ -75,12 +75,12 @@ class VectorFile:
 
 
 class Vectors:
-    """The vectors of a generation that is whole.
+    """The vectors of a complete generation.
 
     Args:
         path: The file.
-        dimensions: Numbers of each vector.
-        count: Vectors in it.
+        dimensions: Dimension of the vectors.
+        count: Number of vectors in it.
     """
 
     def __init__(self, path: Path, dimensions: int, count: int) -> None:
@@ -90,13 +90,13 @@ class Vectors:
         self._records: Any = np.memmap(path, record_type(dimensions), "r", shape=(count,)) if count else ()
 
     def scores(self, embedding: Sequence[float]) -> np.ndarray[Any, Any]:
-        """Return the cosine of every vector and one, in the order of the file.
+        """Return the cosine similarity of every vector to the given one, in file order.
 
         Args:
-            embedding: The one.
+            embedding: The vector.
 
         Raises:
-            ValueError: It has another length.
+            ValueError: It has another dimension.
         """
         import numpy as np
 
@@ -111,18 +111,18 @@ class Vectors:
             for begin in range(0, self.count, _BLOCK_ROWS):
                 block = wide[: min(_BLOCK_ROWS, self.count - begin)]
                 np.copyto(block, parts[begin : begin + _BLOCK_ROWS])
-                # In this thread alone: the product of a matrix would wait for threads on cores that others use.
+                # In this thread only: a matrix product would wait for threads on cores that others use.
                 np.vecdot(block, query, out=found[begin : begin + _BLOCK_ROWS])
             found *= self._records["scale"]
         return found
 
     def best(self, scores: np.ndarray[Any, Any], begin: int, end: int) -> list[tuple[int, float]]:
-        """Return the keys of vectors by their place in the order of their scores, with their scores.
+        """Return a range of the vectors sorted by score, as keys with scores.
 
         Args:
-            scores: The scores of all.
-            begin: The first place, from 0.
-            end: The place after the last.
+            scores: The scores of all vectors.
+            begin: First rank, from 0.
+            end: Rank after the last.
         """
         import numpy as np
 

@@ -21,18 +21,18 @@ _WRITER_BYTES = 120_000_000
 _MAX_QUERY_WORDS = 100
 _ERROR_CHARS = 200
 _LARGE_PASSAGES = 20_000
-_SHORTEST = PASSAGE_CHARS // 2  # of the passages of a document only the last is shorter
+_SHORTEST = PASSAGE_CHARS // 2  # only the last passage of a document is shorter
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A passage as it is stored.
+    """A stored passage.
 
     Attributes:
         id: Its document.
         start: Position of its first character in the document.
-        length: Characters of the whole document.
-        key: A number that stands for its text; passages of the same text have the same.
+        length: Length of the whole document in characters.
+        key: A number that identifies its text; passages with the same text have the same key.
         text: The text.
     """
 
@@ -44,7 +44,7 @@ class Passage:
 
 
 class WordsFailed(Exception):
-    """The engine failed: what is there is damaged, or the disk is full; the message has its words."""
+    """The engine failed, because files are damaged or the disk is full; the message is the engine's."""
 
 
 @contextmanager
@@ -52,18 +52,18 @@ def _failing() -> Iterator[None]:
     try:
         with no_panic():
             yield
-    except (ValueError, RuntimeError, OSError) as error:  # of the disk, too, it says in words only
+    except (ValueError, RuntimeError, OSError) as error:  # it reports disk errors as text, too
         raise WordsFailed(" ".join(str(error).split())[:_ERROR_CHARS]) from None
 
 
 class WordsWriter:
-    """The index of a generation that is being built.
+    """The index of a generation being built.
 
     Args:
-        folder: Where it is.
+        folder: Its folder.
 
     Raises:
-        WordsFailed: As do all of its methods.
+        WordsFailed: The engine failed; raised by all methods.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -75,7 +75,7 @@ class WordsWriter:
             index = tantivy.Index(_schema(), path=str(folder))
             index.register_tokenizer(ANALYZER, analyzer())
             self._index = index
-            self._writer: Any = index.writer(_WRITER_BYTES, 1)  # one thread gives the same order every time
+            self._writer: Any = index.writer(_WRITER_BYTES, 1)  # a single thread makes the order reproducible
 
     def add(self, passage: Passage) -> None:
         """Add a passage."""
@@ -93,26 +93,26 @@ class WordsWriter:
             self._writer.add_document(document)
 
     def remove(self, name: str) -> None:
-        """Remove the passages of a document, as they were at the last commit and since."""
+        """Remove the passages of a document, including uncommitted ones."""
         with _failing():
             self._writer.delete_documents_by_term("id", name)
 
     def commit(self) -> None:
-        """Make durable what was added and removed."""
+        """Make additions and removals durable."""
         with _failing():
             self._writer.commit()
 
     def close(self) -> None:
-        """Wait until nothing is being merged."""
+        """Wait for pending merges."""
         with _failing():
             self._writer.wait_merging_threads()
 
 
 class WordsReader:
-    """The index of a generation that is whole.
+    """The index of a complete generation.
 
     Args:
-        folder: Where it is.
+        folder: Its folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -126,21 +126,21 @@ class WordsReader:
             self._searcher: Any = index.searcher()
 
     def ranked(self, query: str, k: int, filters: Filters) -> list[tuple[float, Passage]]:
-        """Return the passages that fit some words best."""
+        """Return the passages that match some words best."""
         tokens = list(dict.fromkeys(token for word in words(query) for token in self._analyzer.analyze(word)))
         term, occur = self._tantivy.Query.term_query, self._tantivy.Occur
         terms = [term(self._schema, "words", token, "freq") for token in self._telling(tokens[:_MAX_QUERY_WORDS])]
         if not terms:
             return []
-        # One term by itself takes two thirds of the time of a disjunction of one.
+        # A single term takes two thirds of the time of a disjunction of one.
         some = terms[0] if len(terms) == 1 else self._tantivy.Query.boolean_query([(occur.Should, t) for t in terms])
         return self._found(self._filtered(some, filters), k)
 
     def _telling(self, tokens: Sequence[str]) -> list[str]:
-        """Return the tokens of a query; in a large index, of those that most passages have only the rarest.
+        """Return the tokens of a query; in a large index, only the rarest of those that most passages contain.
 
-        They take nearly all of a query's time, and say next to nothing about which passage is meant. With one, a query
-        looks at each passage at most once for it.
+        The latter take nearly all of a query's time and carry almost no information. With one of them, a query scans
+        each passage at most once.
         """
         passages = self._searcher.num_docs
         if passages < _LARGE_PASSAGES:
@@ -151,12 +151,12 @@ class WordsReader:
         return [token for token in tokens if token not in left_out]
 
     def of_keys(self, keys: Sequence[int], k: int, filters: Filters) -> list[Passage]:
-        """Return the passages with some keys, in no order."""
+        """Return the passages with some keys, unordered."""
         query = self._tantivy.Query.term_set_query(self._schema, "key", list(keys))
         return [passage for _, passage in self._found(self._filtered(query, filters), k)]
 
     def of_document(self, name: str, start: int, end: int) -> list[Passage]:
-        """Return the passages of a part of a document, in order; its first where it has none there."""
+        """Return the passages of a part of a document, in order; its first passage if there are none."""
         query, occur = self._tantivy.Query, self._tantivy.Occur
         is_document = query.term_query(self._schema, "id", name, "basic")
         place = query.range_query(
@@ -192,17 +192,17 @@ class WordsReader:
 
 
 def check_installed() -> None:
-    """Check that there is what an index takes.
+    """Check that the packages required for an index are installed.
 
     Raises:
-        ConfigError: There is not.
+        ConfigError: One is missing.
     """
     if find_spec("tantivy") is None or find_spec("numpy") is None:
         raise ConfigError("an index requires tantivy and numpy; install them: pip install 'rlmbox[index]'")
 
 
 def suffix_of(name: str) -> str:
-    """Return the end of a document's name, such as `.txt`; empty where it has none."""
+    """Return the extension of a document's name, such as `.txt`; empty if it has none."""
     last = name.rpartition("/")[2]
     stem, dot, suffix = last.rpartition(".")
     return f".{suffix.lower()}" if dot and stem else ""
