@@ -57,7 +57,7 @@ class CallsRewriting(MethodsRewriting):
         return node
 
     def _kinds(self, node: ast.expr) -> ast.expr:
-        """`List` of `typing`, which `isinstance` takes for `list`."""
+        """Replace `typing.List` in the second argument of `isinstance` by `list`."""
         if isinstance(node, ast.Tuple):
             node.elts = [self._kinds(one) for one in node.elts]
         name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

@@ -229,7 +229,7 @@ class LazyRewriting(Rewriting):
         return [node]
 
     def _is_lazy(self, node: ast.expr) -> TypeGuard[ast.Call]:
-        """Return whether a loop may leave a call to Monty; `zip(strict=True)` compares lengths at its end."""
+        """Return whether Monty may evaluate the iterable of a loop; `zip(strict=True)` compares lengths at its end."""
         if not isinstance(node, ast.Call) or not self._is_builtin(node, _LAZY):
             return False
         return all(one.arg in ("start", "iterable") for one in node.keywords)

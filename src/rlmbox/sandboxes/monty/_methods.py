@@ -230,7 +230,7 @@ class MethodsRewriting(LazyRewriting):
 
 
 def _of_dunder(name: str, owner: ast.expr, arguments: list[ast.expr]) -> ast.expr:
-    """`it.__next__()` is `next(it)`; values of Python's own types have no such methods in Monty."""
+    """Rewrite `it.__next__()` as `next(it)`: builtin types have no such methods in Monty."""
     if name == "__getitem__":
         return ast.Subscript(owner, arguments[0], ast.Load())
     if name == "__contains__":

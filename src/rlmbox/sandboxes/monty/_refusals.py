@@ -90,7 +90,7 @@ CALLED_BY = {
     "__repr__": 0,
     "__str__": 0,
 }
-"""Methods that are called by a builtin or an operator instead, with the number of their arguments."""
+"""Methods to call through a builtin or an operator instead, with their number of arguments."""
 _READABLE_DUNDERS = frozenset({"__name__", "__class__", "__init__", "__doc__"})
 _NO_ATTRIBUTES = {
     "with_traceback": "the exception as it is",
@@ -338,7 +338,7 @@ def _check_class(node: ast.AST, *, is_whole: bool) -> None:
 
 
 def _check_slots(tree: ast.Module) -> None:
-    """`__slots__`, which Monty does not hold a class to, where an attribute that is none of them is given a value."""
+    """Refuse the assignment of an attribute outside `__slots__`, which Monty does not enforce."""
     slots = [
         one.value
         for node in ast.walk(tree)
@@ -459,7 +459,7 @@ _NAMES_OF_SYS = (
     "flags hexversion platform platlibdir prefix pycache_prefix version version_info"
 )
 _OF_INTERPRETER = {f"sys.{name}": "what Python 3.11 has, without asking for it" for name in _NAMES_OF_SYS.split()}
-"""Names of `sys` that tell of the interpreter, which is another one."""
+"""Names of `sys` that describe the interpreter, which is a different one."""
 _MODULE_WAYS = {
     "abc": "a class without a base",
     "calendar": "datetime",

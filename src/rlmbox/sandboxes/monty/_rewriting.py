@@ -17,7 +17,7 @@ BUILTIN_METHODS = frozenset(
     name for kind in (str, bytes, list, dict, set, tuple, int, float) for name in dir(kind) if not name.startswith("_")
 ) - {"real", "imag", "numerator", "denominator"}
 OF_UNIONS = ("Optional", "Union")
-"""Types of `typing` that Monty has itself."""
+"""Types of `typing` that Monty has."""
 PARTS_OF_NUMBERS = frozenset({"real", "imag", "numerator", "denominator"})
 
 
@@ -90,7 +90,7 @@ class Rewriting(ABC):
         return node.attr in OWN_NAMES.get(module or "", ())
 
     def _is_of_typing(self, node: ast.expr) -> bool:
-        """Return whether a node is `Dict`, `typing.Callable` or their like; `Optional` and `Union` are Monty's own."""
+        """Return whether a node is a type of `typing` that Monty lacks, such as `Dict` or `typing.Callable`."""
         if isinstance(node, ast.Attribute):
             is_module = isinstance(node.value, ast.Name) and self.modules.get(node.value.id) == "typing"
             return is_module and node.attr not in OF_UNIONS

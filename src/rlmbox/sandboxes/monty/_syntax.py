@@ -24,13 +24,13 @@ class CellRefused(Exception):
 
 
 def check(tree: ast.Module) -> None:
-    """Check a cell for such errors.
+    """Check a cell for the syntax errors that a compiler reports.
 
     Args:
         tree: The cell.
 
     Raises:
-        CellRefused: There is one.
+        CellRefused: It has one.
     """
     queue: list[tuple[ast.AST, ast.AST]] = [(tree, tree)]
     while queue:
