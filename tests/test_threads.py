@@ -1,7 +1,14 @@
-"""Threads that are under way when Python ends."""
+"""Threads of the library's own: that of the shared event loop, and those under way when Python ends."""
 
+import asyncio
 import subprocess
 import sys
+from concurrent.futures import CancelledError
+
+import pytest
+
+from rlmbox.sync import run_blocking
+from runs import TEXT, repl, rlm
 
 _PROGRAM = """
 import threading, time
@@ -19,3 +26,61 @@ time.sleep(0.08)
 def test_a_program_ends_well_while_a_thread_compiles_patterns() -> None:
     done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+class Over(BaseException):
+    """Something that only a caller may handle, as SystemExit is."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), Over()], ids=repr)
+def test_what_ends_one_blocking_call_ends_no_other(error: BaseException) -> None:
+    async def end() -> None:
+        raise error
+
+    async def go_on() -> int:
+        return 7
+
+    with pytest.raises(type(error)):
+        run_blocking(end)
+    assert run_blocking(go_on) == 7
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_loop_that_was_ended_is_replaced() -> None:
+    async def end_loop() -> None:
+        asyncio.get_running_loop().call_soon(asyncio.get_running_loop().stop)
+        await asyncio.sleep(30)
+
+    async def go_on() -> int:
+        return 7
+
+    with pytest.raises((RuntimeError, CancelledError)):
+        run_blocking(end_loop)
+    assert run_blocking(go_on) == 7
+
+
+def test_a_blocking_call_on_the_librarys_own_loop_is_refused_with_the_remedy() -> None:
+    async def outer() -> int:
+        return run_blocking(inner)
+
+    async def inner() -> int:
+        return 7
+
+    with pytest.raises(RuntimeError, match="make the hook async"):
+        run_blocking(outer)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_hook_or_an_approver_that_exits_ends_no_other_run(is_async: bool, caplog: pytest.LogCaptureFixture) -> None:
+    def leave(_: object) -> None:
+        raise SystemExit(3)
+
+    async def leave_later(_: object) -> None:
+        raise SystemExit(3)
+
+    hooks = [leave_later if is_async else leave]
+    assert rlm("FINAL(ok)", hooks=hooks).ask("?", TEXT).text == "ok"
+    assert "a hook failed" in caplog.text
+    with pytest.raises(SystemExit):
+        rlm(repl("print(1)"), "FINAL(ok)", approve=leave_later if is_async else leave).ask("?", TEXT)
+    assert rlm("FINAL(ok)").ask("?", TEXT).text == "ok"

@@ -146,7 +146,7 @@ class HookReader:
         while self._waiting:
             try:
                 await self._waiting.popleft()
-            except Exception:  # noqa: BLE001 - a hook of the user's must not cost the run
+            except (Exception, SystemExit, GeneratorExit):  # noqa: BLE001 - a hook of the user's must not cost the run
                 _log.exception("a hook failed")
 
 

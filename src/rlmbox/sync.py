@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from functools import partial
+from typing import NoReturn, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal
@@ -15,14 +17,24 @@ _Result = TypeVar("_Result")
 
 _lock = threading.Lock()
 _portal: BlockingPortal | None = None
+_thread: threading.Thread | None = None
 
 
 def _shared_portal() -> BlockingPortal:
     """Return the portal into the shared loop, starting its thread on first use.
 
-    The thread is a daemon: it must not keep the process alive, and what it serves is only waited for by callers.
+    The thread is a daemon: it must not keep the process alive, and what it serves is only waited for by callers. If
+    its loop ends after all, the next call starts another.
+
+    Raises:
+        RuntimeError: It is called on the shared loop itself, which would wait for itself.
     """
-    global _portal
+    global _portal, _thread
+    if threading.current_thread() is _thread:
+        raise RuntimeError(
+            "a blocking call cannot be made on the library's own event loop, where hooks are called; "
+            "make the hook async and await aask() or another async method"
+        )
     with _lock:
         if _portal is None:
             ready: Future[BlockingPortal] = Future()
@@ -32,15 +44,29 @@ def _shared_portal() -> BlockingPortal:
                     ready.set_result(portal)
                     await portal.sleep_until_stopped()
 
-            threading.Thread(target=anyio.run, args=(serve,), name="rlmbox", daemon=True).start()
+            def run() -> None:
+                try:
+                    anyio.run(serve)
+                finally:
+                    _replace_portal()
+
+            _thread = threading.Thread(target=run, name="rlmbox", daemon=True)
+            _thread.start()
             _portal = ready.result()
         return _portal
 
 
+def _replace_portal() -> None:
+    """Have the next call start another loop, because this one has ended."""
+    global _portal
+    with _lock:
+        _portal = None
+
+
 def _forget_portal() -> None:
     """Let a forked child start a loop of its own: the thread of the parent's is not in it."""
-    global _lock, _portal
-    _lock, _portal = threading.Lock(), None
+    global _lock, _portal, _thread
+    _lock, _portal, _thread = threading.Lock(), None, None
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
@@ -58,20 +84,29 @@ def run_blocking(function: Callable[[], Awaitable[_Result]]) -> _Result:
     """
     ended = threading.Event()
 
-    async def whole() -> _Result:
+    async def whole() -> Callable[[], _Result]:
         try:
-            return await function()
+            result = await function()
+        except (Exception, asyncio.CancelledError):
+            raise
+        except BaseException as raised:  # noqa: BLE001 - such as SystemExit: it is the caller's, and would end the loop
+            return partial(_raise, raised)
         finally:
             ended.set()
+        return lambda: result
 
     future = _shared_portal().start_task_soon(whole)
     try:
-        return future.result()
+        return future.result()()
     except BaseException:
         if not ended.is_set():
             future.cancel()  # says so at once; the function ends when it has cleaned up
             ended.wait()
         raise
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def start_soon(function: Callable[[], Awaitable[_Result]]) -> Future[_Result]:

@@ -509,7 +509,7 @@ class Journal:
         for reader in self._readers:
             try:
                 reader(event)
-            except Exception:  # noqa: BLE001 - a reader's error must not end the run
+            except (Exception, SystemExit, GeneratorExit):  # noqa: BLE001 - a reader's error must not end the run
                 _log.exception("a hook failed on %s", event.kind)
 
     def _show_until(self, sequence: int) -> None:
