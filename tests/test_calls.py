@@ -1,5 +1,6 @@
 """One way to ask a model: what comes back, from which model or from the cache, and what is charged for it."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -150,6 +151,13 @@ async def test_a_refusal_is_an_error_in_the_models_words() -> None:
     assert str(error) == 'scripted: the model refused ("I will not do that."); ask in other words'
 
 
+class Unspeakable(Exception):
+    """Cannot be shown."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
 class Broken(ScriptedModel):
     """A user's own model with a bug."""
 
@@ -160,7 +168,7 @@ class Broken(ScriptedModel):
     async def complete(
         self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
     ) -> Completion:
-        if isinstance(self.outcome, Exception):
+        if isinstance(self.outcome, BaseException):
             raise self.outcome
         return self.outcome  # type: ignore[return-value]
 
@@ -171,6 +179,9 @@ class Broken(ScriptedModel):
         (TypeError("'NoneType' object is not subscriptable"), "raised TypeError: 'NoneType' object"),
         (KeyError("choices"), "raised KeyError: 'choices'"),
         (AssertionError(), "raised AssertionError"),
+        (StopIteration("no more"), "raised RuntimeError: coroutine raised StopIteration"),
+        (asyncio.CancelledError(), "raised CancelledError"),  # of a task of its own
+        (Unspeakable(), "raised Unspeakable: its message cannot be read: ZeroDivisionError"),
         (None, "complete() returned NoneType, not a Completion"),
         ("a text", "complete() returned str, not a Completion"),
         (Completion(None, Usage(), "x"), "not a Completion with a text"),  # type: ignore[arg-type]
@@ -183,6 +194,18 @@ async def test_a_bug_in_a_users_own_model_is_an_error_and_never_an_answer(outcom
     assert str(error).startswith("scripted: ")
     assert not error.retryable
     assert asking.budget.cost.uncertain_usd == asking.worst
+
+
+async def test_a_users_own_model_whose_complete_takes_other_arguments_is_an_error() -> None:
+    class Narrow(ScriptedModel):
+        """Takes a conversation only."""
+
+        async def complete(self, messages: Sequence[Message]) -> Completion:  # type: ignore[override]
+            raise AssertionError
+
+    error = await Asking(model=Narrow([], price=DOLLAR_A_TOKEN)).fail()
+    assert "raised TypeError" in str(error)
+    assert "unexpected keyword argument" in str(error)
 
 
 async def test_counts_below_zero_of_a_users_own_model_lower_no_bill() -> None:

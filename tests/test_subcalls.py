@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from rlmbox import RLM, Limits
-from rlmbox.errors import ModelError, SubcallLimitExceeded
+from rlmbox.errors import ConfigError, ModelError, SubcallLimitExceeded
 from rlmbox.events import Event
 from rlmbox.testing import ScriptedModel
 from runs import PENNY, echo, repl, value_of
@@ -194,6 +194,41 @@ async def test_ask_chunks_first_skips_what_does_not_say() -> None:
     assert await value_of("FINAL(ask_chunks_first('when?', ['it ends']) is None)", sub) is True
 
 
+async def test_ask_chunks_first_asks_equal_chunks_once_in_all_its_waves() -> None:
+    sub = ScriptedModel([lambda _: "NOT FOUND"] * 50, name="sub")
+    code = "FINAL(ask_chunks_first('when?', [str(n % 7) for n in range(60)]) is None)"
+    assert await value_of(code, sub) is True
+    assert len(sub.requests) == 7
+
+
+async def test_equal_prompts_over_equal_texts_are_one_child_session() -> None:
+    sub = ScriptedModel(["FINAL(it)"] * 9, name="sub")
+    code = "FINAL(rlm_query_batched(['a', 'a', 'b', 'a', None], ['x', 'x', 'x', 'y', 'x']))"
+    assert await value_of(code, sub) == ["it"] * 4 + ["Error: TypeError: a prompt is a str, not NoneType"]
+    assert len(sub.requests) == 3
+
+
+async def test_equal_prompts_to_different_models_are_asked_of_each() -> None:
+    root = ScriptedModel(
+        [repl("FINAL([llm_batch(['a', 'a'], model=name) for name in ('root', 'sub')])"), "of root"], name="root"
+    )
+    sub = ScriptedModel(["of sub"], name="sub")
+    answer = await RLM(root, sub_model=sub).aask("q?", "some text")
+    assert answer.value == [["of root"] * 2, ["of sub"] * 2]
+
+
+@pytest.mark.parametrize("model", ["'gpt-9'", "['sub']", "5"])
+@pytest.mark.parametrize(
+    "call", ["llm_query('a', model={})", "rlm_query('a', model={})", "llm_batch(['a'], model={})[0]"]
+)
+async def test_a_model_that_is_not_at_hand_is_an_error_that_names_those_that_are(call: str, model: str) -> None:
+    sub = echo()
+    code = f"try:\n    said = {call.format(model)}\nexcept Exception as error:\n    said = str(error)\nFINAL(said)"
+    said = await value_of(code, sub)
+    assert "is not at hand; there are root, sub" in str(said)
+    assert sub.requests == []
+
+
 async def test_a_slow_sub_call_is_given_up_and_the_run_goes_on() -> None:
     class Deaf(ScriptedModel):
         """Waits longer than it is told."""
@@ -241,3 +276,15 @@ async def test_events_of_sub_calls_tell_prompt_answer_and_cost() -> None:
     assert (started["function"], started["model"], started["prompt_chars"]) == ("llm_query", "sub", 3)
     assert (finished["text"], finished["error"]) == ("xyz", None)
     assert Decimal(finished["cost_usd"]) > 0
+
+
+def test_an_object_that_lacks_what_a_model_has_is_refused_by_name() -> None:
+    class Half:
+        """Has no window and no price."""
+
+        name = "half"
+
+        async def complete(self) -> None: ...
+
+    with pytest.raises(ConfigError, match="Half is no Model: it has no window_tokens and no price"):
+        RLM(echo(), sub_model=Half())  # type: ignore[arg-type]

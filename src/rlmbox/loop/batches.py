@@ -34,8 +34,6 @@ async def call_for_each(
     one: Callable[[Any, int], Awaitable[_Item]],
     failed: Callable[[Exception], _Item],
     is_own: Callable[[RLMError], bool],
-    *,
-    first_item: int = 0,
 ) -> BatchResults[_Item]:
     """Run one call per item concurrently; a failed call yields a value in its place, and equal items share one call.
 
@@ -44,21 +42,22 @@ async def call_for_each(
         one: The call, given an item and its number.
         failed: Returns the value in place of an error.
         is_own: Returns True if an error is a limit of the session, and not only of the call.
-        first_item: Number of the first item.
     """
     results: list[Any] = [None] * len(items)
     met: list[LimitExceeded] = []
     answered = 0
 
+    async def result_of(item: Any, number: int) -> Any:
+        if isinstance(item, RefusedItem):
+            raise item.error
+        return await one(item, number)
+
     async def run(places: Sequence[int]) -> None:
         nonlocal answered
-        item = items[places[0]]
         try:
-            if isinstance(item, RefusedItem):
-                raise item.error
-            result: Any = await one(item, first_item + places[0])
+            result: Any = await result_of(items[places[0]], places[0])
             answered += 1
-        except (RLMError, ValueError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001 - as that of a single call, which is the cell's
             if isinstance(error, LimitExceeded) and is_own(error):
                 met.append(error)
             result = failed(error)
@@ -93,6 +92,7 @@ def _equal(items: Sequence[Any]) -> list[list[int]]:
     """Group the indices of equal items, in order of first occurrence."""
     places: dict[Hashable, list[int]] = {}
     for place, item in enumerate(items):
-        same = item if isinstance(item, str) else (place,)
+        parts = item if isinstance(item, tuple) else (item,)
+        same = item if all(isinstance(part, str | None) for part in parts) else (place,)
         places.setdefault(same, []).append(place)
     return list(places.values())

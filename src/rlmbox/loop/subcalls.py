@@ -194,13 +194,14 @@ class Subcalls:
     async def ask_chunks_first(self, question: str, chunks: list[str]) -> str | None:
         """Ask about the texts in batches of doubling size; return the first answer, in the order of the texts."""
         texts = read_batch([_ASK.format(question=question)] * len(read_list(chunks, "chunks")), chunks, read_prompt)
-        begin, wave = 0, _FIRST_WAVE
-        while begin < len(texts):
+        # One that an earlier wave has asked is not asked again; it is recorded under the number of its first place.
+        numbers = {text: number for number, text in reversed([*enumerate(texts)])}
+        asked, begin, wave = sorted(numbers, key=numbers.__getitem__), 0, _FIRST_WAVE
+        while begin < len(asked):
             answers = await self.for_each(
-                texts[begin : begin + wave],
-                lambda text, item: self.ask_text("ask_chunks_first", text, item=item),
+                asked[begin : begin + wave],
+                lambda text, _: self.ask_text("ask_chunks_first", text, item=numbers[text]),
                 error_text,
-                first_item=begin,
             )
             for answer in answers:
                 if answer.strip(" .'\"`*").upper() != NOT_FOUND and not answer.startswith("Error:"):
@@ -387,8 +388,6 @@ class Subcalls:
         items: Sequence[Any],
         one: Callable[[Any, int], Awaitable[_Item]],
         failed: Callable[[Exception], _Item],
-        *,
-        first_item: int = 0,
     ) -> list[_Item]:
         """Run one call per item concurrently; a failed call yields a value in its place.
 
@@ -400,12 +399,11 @@ class Subcalls:
             items: The arguments of the calls.
             one: The call, given an item and its number.
             failed: Returns the value in place of an error.
-            first_item: Number of the first item.
 
         Raises:
             RLMError: The question has ended.
         """
-        got = await call_for_each(items, one, failed, self.is_own, first_item=first_item)
+        got = await call_for_each(items, one, failed, self.is_own)
         if got.met and not got.answered:
             self._note(got.met[0])
         elif got.met:
@@ -456,7 +454,7 @@ class Subcalls:
     def _task_account(self) -> Account:
         return self.task.account if self.task is not None else self._scope.account
 
-    def model_named(self, name: str | None) -> Model:
+    def model_named(self, name: object) -> Model:
         """Return a model that the user has made available to code; no other can be reached.
 
         Args:
@@ -468,7 +466,7 @@ class Subcalls:
         if name is None:
             return self._run.sub_model
         known = self.models()
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise ValueError(f"model {name!r} is not at hand; there are {', '.join(sorted(known))}")
         return known[name]
 

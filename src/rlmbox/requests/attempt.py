@@ -6,6 +6,7 @@ between attempts both are released.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -189,24 +190,27 @@ class Attempts:
         left_s = state.left_s
         hung_s = shared.attempt_timeout_s(self._policy, state.timeouts)
         timeout_s = min(hung_s, left_s)
-        asked = request.model.complete(
-            state.messages, max_output_tokens=reservation.max_output_tokens, timeout_s=timeout_s
-        )
         try:
             # The deadline of the whole request is enforced by `answer`.
             with anyio.CancelScope() as scope:
                 # A model that sees the bytes of its replies enforces this itself, once it is connected.
                 if timeout_s != left_s and not shared.keeps_time:
                     scope.deadline = anyio.current_time() + timeout_s * 1.05 + _GRACE_S
+                asked = request.model.complete(
+                    state.messages, max_output_tokens=reservation.max_output_tokens, timeout_s=timeout_s
+                )
                 completion = _checked(request.model, await asked)
                 await measure_ahead(completion.text)
                 return completion
         except RLMError:
             state.timeouts += exchange.timed_out
             raise
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            raise _raised(request.model, error) from error
         except Exception as error:
-            text = f"{request.model.name}: the model raised {type(error).__name__}: {error}"
-            raise ModelError(text, possibly_billed=True) from error
+            raise _raised(request.model, error) from error
         state.timeouts += 1
         raise _too_slow(request.model, timeout_s, billed=exchange.may_be_billed)
 
@@ -306,6 +310,21 @@ def _checked(model: Model, completion: object) -> Completion:
         usage = Usage(max(usage.input_tokens, 0), 0, max(usage.output_tokens, 0), 0, 1)
         return replace(completion, usage=usage, counted=False)
     return completion
+
+
+def _raised(model: Model, error: BaseException) -> ModelError:
+    """Return the error of an attempt in which a user's own model raised another."""
+    try:
+        words = str(error)
+    except Exception as failed:  # noqa: BLE001 - the exception's class is the user's
+        words = f"its message cannot be read: {type(failed).__name__}"
+    return ModelError(f"{model.name}: the model raised {type(error).__name__}: {words}", possibly_billed=True)
+
+
+def _is_cancelled() -> bool:
+    """Return whether this task is cancelled; otherwise the model cancelled something of its own and let that out."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _too_slow(model: Model, timeout_s: float, *, billed: bool) -> ModelError:

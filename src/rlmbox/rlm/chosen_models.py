@@ -83,6 +83,8 @@ def chosen_models(
             own.append(named)
         elif not hasattr(named, "complete"):
             raise ConfigError(f"a model is a name such as 'openai:gpt-5' or a Model, not {type(named).__name__}")
+        elif missing := [name for name in ("name", "window_tokens", "price") if not hasattr(named, name)]:
+            raise ConfigError(f"{type(named).__name__} is no Model: it has no {' and no '.join(missing)}")
         return named
 
     root = made(OFFLINE_MODEL if model is None else model)
