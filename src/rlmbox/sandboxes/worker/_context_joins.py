@@ -1,8 +1,8 @@
-"""Texts that a cell puts together of a text too long to be a `str` in the sandbox: read from where their parts are.
+"""Texts composed by a cell of other text and one too long to be a `str` in the sandbox, read from their parts.
 
-Runs inside the sandbox, from source that the start frame carries, as `_context_text.py` does. An f-string, `%`,
-`format` and `join` are C code, which would copy the first part of such a text without a word. So `Joins` changes those
-in a cell's syntax tree: what they give where a part is a long text is a `JoinedText`.
+Runs inside the sandbox, from source that the start frame carries, as `_context_text.py` does. F-strings, `%`, `format`
+and `join` are C code, which would silently copy only the beginning of such a text. So `Joins` rewrites them in a cell's
+syntax tree: if a part is a long text, the result is a `JoinedText`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ METHODS = {
     **dict.fromkeys(TEMPLATE_METHODS, "_rlm_template"),
 }
 MOST_PARTS = 10_000
-MERGED_CHARS = 1 << 16  # strings up to this length are put together where they meet
+MERGED_CHARS = 1 << 16  # adjacent strings up to this length are merged
 LONG_KEY_CHARS = 100_000
 PUT_TOGETHER = (
     "the text holds the whole context, or an input, which is too long for that: take parts of it with context[a:b], or "
@@ -42,7 +42,7 @@ OF_JOINED = "search context itself: re.search(pattern, context)"
 
 
 class JoinedText(texts.UnscannedText):
-    """A long text with other text before, behind or within it.
+    """A long text with other text before, after or within it.
 
     Args:
         parts: The parts, at least one of them a long text.
@@ -54,7 +54,7 @@ class JoinedText(texts.UnscannedText):
         super().__init__(reader, 0, self._ends[-1])
 
     def _cut(self, start: int, end: int) -> Iterable[tuple[Any, int, int]]:
-        """Return the parts between two positions, each with where it begins and ends in itself."""
+        """Yield the parts within a range, each with its start and end within the part."""
         number = bisect_right(self._ends, start)
         while start < end:
             part, last = self._parts[number], self._ends[number]
@@ -94,7 +94,7 @@ class JoinedText(texts.UnscannedText):
 
 
 def joined(parts: Iterable[Any]) -> Any:
-    """Return texts put together, as a `str` where each is one."""
+    """Concatenate texts, to a `str` if all are short."""
     merged: list[Any] = []
     for part in parts:
         each = [texts.other_text(part)] if texts.is_whole(part) else [str(part)]
@@ -118,21 +118,21 @@ def _first(values: Iterable[Any]) -> Any:
     return texts.other_text(next(value for value in values if texts.is_whole(value)))
 
 
-# What a cell's operators and templates become
+# Replacements of a cell's operators and templates
 
 
 def piece(value: Any) -> Any:
-    """Return what an f-string has in the place of a value that has no format."""
+    """Return what an f-string contains for a value without a format."""
     return texts.other_text(value) if texts.is_whole(value) else f"{value}"
 
 
 def f_string(*parts: Any) -> Any:
-    """Return an f-string of its parts."""
+    """Return the value of an f-string with these parts."""
     return joined(parts) if any(map(texts.is_whole, parts)) else "".join(parts)
 
 
 def text_of(kind: Any, value: Any) -> Any:
-    """Return `str(value)` or `format(value)`, where a cell calls it."""
+    """Return `str(value)` or `format(value)`, as called by a cell."""
     return texts.other_text(value) if kind in (str, format) and texts.is_whole(value) else kind(value)
 
 
@@ -153,7 +153,7 @@ def percent(template: Any, values: Any) -> Any:
 
 
 class TextTemplate:
-    """The methods of a `str` that put texts together.
+    """The methods of a `str` that compose texts.
 
     Args:
         text: The text.
@@ -163,7 +163,7 @@ class TextTemplate:
         self._text = text
 
     def join(self, parts: Iterable[Any], /) -> Any:
-        """Put parts together, as `str.join` does."""
+        """Join parts, as `str.join` does."""
         listed = [*parts]
         if not any(map(texts.is_whole, listed)):
             return self._text.join(listed)
@@ -192,17 +192,17 @@ class TextTemplate:
 
 
 class StandIns:
-    """Makes what stands for long texts while C code fills a template: a key each, in the order of the texts.
+    """Replaces long texts while C code fills a template, each by a key with its number.
 
     Args:
-        key: What each is shown as, but for its number.
+        key: Format of the keys, with `{}` for the number.
     """
 
     def __init__(self, key: str) -> None:
         self._key, self._count = key, 0
 
     def __call__(self, value: Any) -> Any:
-        """Return a value, or what stands for it where it is a long text."""
+        """Return a value, or its stand-in if it is a long text."""
         if not texts.is_whole(value):
             return value
         self._count += 1
@@ -233,13 +233,13 @@ _StandIn.__name__ = _StandIn.__qualname__ = "LargeText"
 
 
 def _with_texts(filled: Callable[[str], str], wholes: list[Any]) -> Any:
-    """Return a template with long texts in it.
+    """Fill a template, and insert long texts at their keys.
 
     Args:
-        filled: Fills the template, with a key in the place of each text.
+        filled: Fills the template, with a key in place of each text.
         wholes: The texts.
     """
-    # What cuts a text to a length, or fills it up to one, does so with a key; it is seen by keys of two lengths.
+    # A field that truncates or pads would apply to the key; keys of two different lengths reveal that.
     mark = os.urandom(8).hex()
     short, long = (re.split(rf"\ue000{mark}(\d+)x*\ue001", filled(key)) for key in _keys(mark))
     if short != long or any("\ue000" in rest for rest in short[::2]):
@@ -271,14 +271,14 @@ def _is_text(value: Any) -> bool:
 
 
 class Joins(ast.NodeTransformer):
-    """Has what a cell does in C code with long texts done by the functions of this module.
+    """Replaces operations of C code on long texts in a cell by functions of this module.
 
-    Methods of patterns and templates are those of an object that takes such texts; at run time it is the cell's own
-    unless it is a pattern or a `str`. The functions of the module `re` can be replaced; methods of C classes cannot.
+    Methods of patterns and templates are looked up on a wrapper that accepts such texts; at run time that is the object
+    itself unless it is a pattern or a `str`. Functions of `re` can be replaced; methods of C classes cannot.
     """
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
-        """Change a call of a method, of `str` or of `format`."""
+        """Rewrite a call of a method, of `str` or of `format`."""
         self.generic_visit(node)
         func = node.func
         if isinstance(func, ast.Attribute) and func.attr in METHODS:
@@ -289,14 +289,14 @@ class Joins(ast.NodeTransformer):
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        """Change `template % values`."""
+        """Rewrite `template % values`."""
         self.generic_visit(node)
         if isinstance(node.op, ast.Mod):
             return ast.copy_location(_calling("_rlm_percent", [node.left, node.right]), node)
         return node
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
-        """Change an f-string."""
+        """Rewrite an f-string."""
         parts = [self._part(each) for each in node.values]
         return ast.copy_location(_calling("_rlm_f_string", parts), node) if parts else node
 
@@ -318,7 +318,7 @@ def _calling(name: str, arguments: list[ast.expr]) -> ast.Call:
 
 
 def install(with_patterns: Callable[[Any], Any]) -> dict[str, Callable[..., Any]]:
-    """Make long texts be put together with others; return the functions that changed cells call, by name.
+    """Make handles support composition; return the functions that rewritten cells call, by name.
 
     Args:
         with_patterns: Makes a compiled pattern accept long texts.

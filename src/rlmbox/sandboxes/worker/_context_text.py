@@ -1,9 +1,9 @@
-"""The object `context` inside a sandbox where the text is too long to be a `str` there: reads parts, has scans made.
+"""The handle `context` in a sandbox where the text is too long to be a `str`: reads parts, has the host scan the rest.
 
 Runs inside the sandbox, from source that the start frame carries beside that of `_repl.py`: standard library only,
-Python 3.11 and later, nothing of rlmbox. An operation gives what the real `str` would give: a part is a `str`, a longer
-part or a copy that keeps its positions (`strip`, `lower`) is a view, the parts of `split` are cut when they are asked
-for. What would need the whole text at once is refused with a word on what to use instead.
+Python 3.11 and later, nothing of rlmbox. Operations return what a real `str` would: a part is a `str`, a longer part or
+a copy that keeps positions (`strip`, `lower`) is a view, and the parts of `split` are sliced lazily. What would need
+the whole text at once is refused, with advice on what to use instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, Protocol
 
     class Scans(Protocol):
-        """The functions of the host that work on the text; see `rlmbox.sandboxes._large_text`."""
+        """The host's functions on the text; see `rlmbox.sandboxes._large_text`."""
 
         def slice(self, start: int, end: int) -> str: ...
         def anchors(self, block: int) -> list[int]: ...
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 SLICE_CHARS = 16_000_000
 PIECE_CHARS = 1 << 18
-ASKED_CHARS = 1 << 20  # of one answer of the host, which travels as JSON
+ASKED_CHARS = 1 << 20  # per answer of the host, which is sent as JSON
 ANCHOR_CHARS, BLOCK_ANCHORS = 1 << 15, 32  # as in `_large_text.py`
-KEPT_EVERY = 64  # parts of a cut text between two whose places are kept
+KEPT_EVERY = 64  # the position of every so many-th part of a split text is kept
 SHOWN_CHARS = 20_000
 CUT_MARK = "\n... [{} goes on, to "
 PARTS = "read a part with context[a:b] or ctx.slice(start, end), look something up with ctx.search(pattern)"
@@ -56,11 +56,11 @@ class Reader:
     """Reads parts of the text.
 
     Args:
-        length: Characters of the text.
+        length: Length of the text in characters.
         scans: The host's functions.
-        fetch: Returns bytes of the text's UTF-8 from a position to another; None where the host reads all parts.
-        is_ascii: Whether positions of bytes are those of characters.
-        name: The variable that the text is.
+        fetch: Returns a byte range of the text's UTF-8; None if the host reads all parts.
+        is_ascii: Whether byte positions are character positions.
+        name: The variable of the text.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class Reader:
         self._kept, self._kept_at, self._last_end = "", 0, -1
 
     def read(self, start: int, end: int) -> str:
-        """Return the characters from a position to another."""
+        """Return a range of characters."""
         if start >= end:
             return ""
         if self._fetch is not None and self.is_ascii:
             return self._fetch(start, end).decode()
         kept_end = self._kept_at + len(self._kept)
         if not self._kept_at <= start < end <= kept_end:
-            # Whoever reads on from where the last part ended is given more of it at once.
+            # A sequential reader is given more at once.
             ahead = ASKED_CHARS // 4 if self._fetch is None and start == self._last_end else 0
             self._kept, self._kept_at = self._read(start, min(max(end, start + ahead), self.length))
         self._last_end = end
@@ -95,7 +95,7 @@ class Reader:
         return part
 
     def _read(self, start: int, end: int) -> tuple[str, int]:
-        """Return a text that has the characters from a position to another, and where it begins."""
+        """Return a text that contains a range of characters, and its start."""
         if self._fetch is None:
             steps = range(start, end, ASKED_CHARS)
             return "".join(self.scans.slice(at, min(at + ASKED_CHARS, end)) for at in steps), start
@@ -103,41 +103,41 @@ class Reader:
         return self._fetch(self._anchor(first), self._anchor(last)).decode(), first * ANCHOR_CHARS
 
     def _anchor(self, number: int) -> int:
-        """Return the position in bytes of every so many-th character."""
-        block = max(number - 1, 0) // BLOCK_ANCHORS  # each has the end of its last part too
+        """Return the byte position of an anchor: one of the characters at regular intervals."""
+        block = max(number - 1, 0) // BLOCK_ANCHORS  # each block includes the end of its last part
         anchors = self._anchors.get(block)
         if anchors is None:
             anchors = self._anchors[block] = self.scans.anchors(block)
         return anchors[number - block * BLOCK_ANCHORS]
 
     def pieces(self, start: int, end: int, chars: int = PIECE_CHARS) -> Iterator[str]:
-        """Return the same in pieces of so many characters, read one after the other."""
+        """Yield a range of characters in pieces of `chars`."""
         for at in range(start, end, chars):
             yield self.read(at, min(at + chars, end))
 
     @property
     def what(self) -> str:
-        """The text in a sentence."""
+        """A description of the text for sentences."""
         return "the context" if self.name == "context" else self.name
 
     @property
     def cut_mark(self) -> str:
-        """The words behind a part of the text that is shown in the place of all of it."""
+        """The mark after an excerpt that is shown instead of the whole text."""
         return CUT_MARK.format(self.what)
 
     def hint(self, words: str) -> str:
-        """Return a word on what to do instead, by the text's own name; on how to read parts, where there is none."""
+        """Return advice that uses the text's own name; on reading parts, if there is no other."""
         words = words or (PARTS if self.name == "context" else PARTS_OF_INPUT)
         return words.replace("context", self.name)
 
 
 class LargeText:
-    """The text, or a part of it, as far as a `str` can be had without holding it.
+    """The text, or a part of it, with the interface of a `str` as far as possible without holding the text.
 
     Args:
         reader: Reads parts of the text.
-        start: Where it begins.
-        end: Where it ends; at the end of the reader's text unless given.
+        start: Its start.
+        end: Its end; by default that of the reader's text.
     """
 
     def __init__(self, reader: Reader, start: int = 0, end: int | None = None) -> None:
@@ -146,7 +146,7 @@ class LargeText:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        # So that `isinstance(context, str)` is true; `type(context)` tells the truth.
+        # So that `isinstance(context, str)` is true; `type(context)` is this class.
         return _AsStr
 
     def __len__(self) -> int:
@@ -164,7 +164,7 @@ class LargeText:
         return LargeText(self._reader, self._start + start, self._start + end)
 
     def _scan(self, name: str, sub: str, start: int, end: int) -> int:
-        """Have `find` or `rfind` done by the host."""
+        """Have the host do `find` or `rfind`."""
         at: int = getattr(self._reader.scans, name)(sub, self._start + start, self._start + end)
         return at - self._start if at >= 0 else -1
 
@@ -172,7 +172,7 @@ class LargeText:
         return self._reader.scans.count(sub, self._start + start, self._start + end)
 
     def matches(self, pattern: str, flags: int, start: int, end: int, most: int) -> list[Any]:
-        """Return some matches of a pattern, found by the host: [start, end, the text around, where that begins]."""
+        """Return matches of a pattern, found by the host: [start, end, the text around, the start of that]."""
         part = [self._start, self._start + self._length]
         return self._reader.scans.matches(pattern, flags, [start, end], part, most)
 
@@ -192,7 +192,7 @@ class LargeText:
         return self._picked(places) if places.step > 0 else self._picked(places[::-1])[::-1]
 
     def _picked(self, places: range) -> str:
-        """Return the characters at places that are a step apart."""
+        """Return the characters at regularly spaced positions."""
         if not places:
             return ""
         if len(places) < 100 and places.step > PIECE_CHARS:
@@ -204,7 +204,7 @@ class LargeText:
         return "".join(parts)
 
     def _within(self, start: Any, end: Any) -> tuple[int, int] | None:
-        """Return the bounds of a search as `str` takes them; None where the start lies beyond the end."""
+        """Return the bounds of a search as for `str.find`; None if the start is beyond the end."""
         first = 0 if start is None else whole_number(start)
         last = self._length if end is None else whole_number(end)
         first = max(0, first + self._length) if first < 0 else first
@@ -236,7 +236,7 @@ class LargeText:
         return _found_at(self.rfind(sub, start, end))
 
     def count(self, sub: str, start: int | None = None, end: int | None = None, /) -> int:
-        """Count occurrences that do not overlap, as `str.count` does."""
+        """Count occurrences without overlaps, as `str.count` does."""
         bounds = self._within(start, end)
         if not _text(sub, "must be str, not") or bounds is None or len(sub) > bounds[1] - bounds[0]:
             return 0
@@ -246,11 +246,11 @@ class LargeText:
         return bool(_text(sub, "'in <string>' requires string as left operand, not")) and self.find(sub) >= 0
 
     def startswith(self, prefix: str | tuple[str, ...], start: int | None = None, end: int | None = None, /) -> bool:
-        """Return whether the text between `start` and `end` begins so, as `str.startswith` does."""
+        """Return whether the text between `start` and `end` begins with a prefix, as `str.startswith` does."""
         return self._has_edge(prefix, start, end, at_end=False)
 
     def endswith(self, suffix: str | tuple[str, ...], start: int | None = None, end: int | None = None, /) -> bool:
-        """Return whether the text between `start` and `end` ends so, as `str.endswith` does."""
+        """Return whether the text between `start` and `end` ends with a suffix, as `str.endswith` does."""
         return self._has_edge(suffix, start, end, at_end=True)
 
     def _has_edge(self, edge: Any, start: Any, end: Any, *, at_end: bool) -> bool:
@@ -319,7 +319,7 @@ class LargeText:
 
     def islower(self) -> bool:
         """Return whether no cased character is in upper case, and there is one."""
-        # With a letter in lower case before it, a piece that has no other case at all is in lower case.
+        # After a lower-case letter, a piece without cased characters counts as lower case.
         return self._all(lambda piece: ("a" + piece).islower()) and self._any(str.islower)
 
     def isupper(self) -> bool:
@@ -333,48 +333,48 @@ class LargeText:
         return any(holds(piece) for piece in self.pieces(0, self._length))
 
     def center(self, width: int, fillchar: str = " ", /) -> LargeText:
-        """Return the text itself, where it is that wide."""
+        """Return the text itself if it is at least that wide."""
         return self._padded("center", width, fillchar)
 
     def ljust(self, width: int, fillchar: str = " ", /) -> LargeText:
-        """Return the text itself, where it is that wide."""
+        """Return the text itself if it is at least that wide."""
         return self._padded("ljust", width, fillchar)
 
     def rjust(self, width: int, fillchar: str = " ", /) -> LargeText:
-        """Return the text itself, where it is that wide."""
+        """Return the text itself if it is at least that wide."""
         return self._padded("rjust", width, fillchar)
 
     def zfill(self, width: int, /) -> LargeText:
-        """Return the text itself, where it is that wide."""
+        """Return the text itself if it is at least that wide."""
         return self._padded("zfill", width, "0")
 
     def _padded(self, name: str, width: int, fillchar: str) -> LargeText:
-        "".center(0, fillchar)  # which says what is wrong with it
+        "".center(0, fillchar)  # raises Python's error for an invalid one
         if whole_number(width) > self._length:
             raise refusal(f"{name}() of the whole text", self)
         return self
 
     def expandtabs(self, tabsize: int = 8) -> LargeText:
-        """Return the text itself, where it has no tabs."""
+        """Return the text itself if it has no tabs."""
         if self.find("\t") >= 0:
             raise refusal("expandtabs() of the whole text", self, HINTS["expandtabs"])
         return self
 
     def join(self, parts: Any, /) -> str:
-        """Return the only one of the parts, or nothing; more would have the whole text between them."""
+        """Return a single part, or an empty text; between more parts there would be the whole text."""
         parts = [*parts]
         if len(parts) > 1:
             raise refusal("join() of the whole text", self)
         return "".join(parts)
 
-    # Copies: views of the text, or parts that are cut when they are asked for
+    # Copies: views of the text, or parts that are sliced lazily
 
     def strip(self, chars: str | None = None, /) -> Any:
-        """Return the text without white space, or some characters, at both ends."""
+        """Return the text without white space, or the given characters, at both ends."""
         return self.lstrip(chars).rstrip(chars)
 
     def lstrip(self, chars: str | None = None, /) -> Any:
-        """Return the text without white space, or some characters, at its beginning."""
+        """Return the text without white space, or the given characters, at its beginning."""
         at = self._beginning(chars)
         return self if at == 0 else self[at:]
 
@@ -388,7 +388,7 @@ class LargeText:
         return at
 
     def rstrip(self, chars: str | None = None, /) -> Any:
-        """Return the text without white space, or some characters, at its end."""
+        """Return the text without white space, or the given characters, at its end."""
         end = self._length
         while end:
             piece = self._read(max(0, end - PIECE_CHARS), end)
@@ -399,16 +399,16 @@ class LargeText:
         return self if end == self._length else self[:end]
 
     def removeprefix(self, prefix: str, /) -> Any:
-        """Return the text without a prefix that it has."""
+        """Return the text without the given prefix."""
         return self[len(prefix) :] if prefix and self.startswith(prefix) else self
 
     def removesuffix(self, suffix: str, /) -> Any:
-        """Return the text without a suffix that it has."""
+        """Return the text without the given suffix."""
         return self[: -len(suffix)] if suffix and self.endswith(suffix) else self
 
     def lower(self) -> LargeText:
-        """Return a view in lower case, where each character stays in its place."""
-        if not self.isascii() and any(self.find(char) >= 0 for char in "\u0130\u03a3"):  # which depend on neighbours
+        """Return a view in lower case, if that keeps every position."""
+        if not self.isascii() and any(self.find(char) >= 0 for char in "\u0130\u03a3"):  # these depend on neighbours
             raise refusal("lower() of the whole text", self, HINTS["lower"])
         return CasedText(self, str.lower)
 
@@ -417,11 +417,11 @@ class LargeText:
         return self._cased("upper")
 
     def casefold(self) -> LargeText:
-        """Return a view of an ASCII text for comparison without case."""
+        """Return a view of an ASCII text for caseless comparison."""
         return self._cased("casefold")
 
     def swapcase(self) -> LargeText:
-        """Return a view of an ASCII text with either case swapped."""
+        """Return a view of an ASCII text with upper and lower case swapped."""
         return self._cased("swapcase")
 
     def _cased(self, name: str) -> LargeText:
@@ -430,13 +430,13 @@ class LargeText:
         return CasedText(self, getattr(str, name))
 
     def replace(self, old: str, new: str, count: int = -1, /) -> LargeText:
-        """Return the text itself where there is nothing to replace."""
+        """Return the text itself if there is nothing to replace."""
         if count and self.find(old) >= 0:
             raise refusal("replace() of the whole text", self, HINTS["replace"])
         return self
 
     def split(self, sep: str | None = None, maxsplit: int = -1) -> Any:
-        """Return the parts as `str.split` cuts them, read when they are asked for."""
+        """Return the parts as split by `str.split`, sliced lazily."""
         if sep is not None:
             _separator(sep)
         found = self.spaces if sep is None else lambda at: self.occurrences(sep, at)
@@ -448,7 +448,7 @@ class LargeText:
         return list(CutText(text, text.spaces, drop_empty=True).up_to(maxsplit))
 
     def rsplit(self, sep: str | None = None, maxsplit: int = -1) -> Any:
-        """Return the parts as `str.rsplit` cuts them."""
+        """Return the parts as split by `str.rsplit`."""
         if maxsplit < 0:
             return self.split(sep)
         if sep is None:
@@ -461,17 +461,17 @@ class LargeText:
         return [text, *reversed(parts)]
 
     def partition(self, sep: str, /) -> tuple[Any, str, Any]:
-        """Return what is before a separator, it, and what is after."""
+        """Return the text before a separator, the separator, and the text after it."""
         at = self.find(_separator(sep))
         return (self[:at], sep, self[at + len(sep) :]) if at >= 0 else (self, "", "")
 
     def rpartition(self, sep: str, /) -> tuple[Any, str, Any]:
-        """Return what is before the last of a separator, it, and what is after."""
+        """Return the text before the last separator, the separator, and the text after it."""
         at = self.rfind(_separator(sep))
         return (self[:at], sep, self[at + len(sep) :]) if at >= 0 else ("", "", self)
 
     def splitlines(self, keepends: bool = False) -> Any:
-        """Return the lines as `str.splitlines` cuts them, read when they are asked for."""
+        """Return the lines as split by `str.splitlines`, read lazily."""
         if type(self) is LargeText and self._length == self._reader.length:
             return Lines(self, self._reader.scans, keepends)
         last = self._read(max(0, self._length - 2), self._length).splitlines(keepends=True)[-1]
@@ -484,7 +484,7 @@ class LargeText:
         return CutText(self, found)
 
     def occurrences(self, sub: str, start: int) -> Iterator[tuple[int, int]]:
-        """Return where a text occurs from a position on, without overlaps."""
+        """Yield the spans of a text from a position on, without overlaps."""
         rest, at = "", start
         for piece in self.pieces(start, self._length):
             rest += piece
@@ -496,14 +496,14 @@ class LargeText:
             rest, at = rest[keep:], at + keep
 
     def spaces(self, start: int) -> Iterator[tuple[int, int]]:
-        """Return where runs of white space are from a position on."""
+        """Yield the spans of white space from a position on."""
         import re
 
         begin = end = -1
         at = start
         for piece in self.pieces(start, self._length):
             for found in re.finditer(r"[\s\x1c-\x1f\x85]+", piece):
-                if at + found.start() == end:  # it goes on from the piece before
+                if at + found.start() == end:  # continued from the previous piece
                     end = at + found.end()
                     continue
                 if end >= 0:
@@ -514,7 +514,7 @@ class LargeText:
             yield begin, end
 
     def line_ends(self, keepends: bool) -> Callable[[int], Iterator[tuple[int, int]]]:
-        """Return what finds the ends of lines."""
+        """Return a function that yields the spans of line ends."""
 
         def found(start: int) -> Iterator[tuple[int, int]]:
             at = start
@@ -531,16 +531,16 @@ class LargeText:
         return (char for piece in self.pieces(0, self._length) for char in piece)
 
     def pieces(self, start: int, end: int, chars: int = PIECE_CHARS) -> Iterator[str]:
-        """Return a part in pieces of so many characters."""
+        """Yield a part in pieces of `chars` characters."""
         for at in range(start, end, chars):
             yield self._read(at, min(at + chars, end))
 
     def reference(self) -> dict[str, Any]:
-        """Return what stands for this part of the text in a call of a function that takes texts; see `_values.py`."""
+        """Return a reference to this part of the text, for functions that take texts; see `_values.py`."""
         return {"context_slice": [self._start, self._start + self._length], "of": self._reader.name}
 
     def refuse_to_leave(self) -> NoReturn:
-        """Raise the error of the whole text as an argument of a host call or as an answer; see `_values.py`."""
+        """Raise the error for the whole text as an argument of a host call or as an answer; see `_values.py`."""
         raise refusal("the whole text as one value", self)
 
     def __reversed__(self) -> Iterator[str]:
@@ -575,7 +575,7 @@ class LargeText:
     __mod__ = __rmod__ = _refuse  # `_context_joins.py` adds the other operators
 
     def _order(self, other: Any) -> int | None:
-        """Return a number below, at or above zero, as the text comes before, with or after another in order."""
+        """Return a negative, zero or positive number if the text sorts before, with or after another."""
         if is_whole(other):
             other = other_text(other)
         elif not issubclass(type(other), str):
@@ -614,7 +614,7 @@ class LargeText:
 
 
 class _AsStr(str):
-    """The class that the handle says it is of."""
+    """The class reported as the handle's `__class__`."""
 
     __slots__ = ()
 
@@ -623,7 +623,7 @@ _AsStr.__name__ = _AsStr.__qualname__ = LargeText.__name__
 
 
 class UnscannedText(LargeText):
-    """A text made of another, which the host does not have: it is read to find something in it."""
+    """A text derived from another, unknown to the host, so that searching means reading it."""
 
     def _scan(self, name: str, sub: str, start: int, end: int) -> int:
         if name == "find":
@@ -641,15 +641,15 @@ class UnscannedText(LargeText):
 
 
 class CasedText(UnscannedText):
-    """A view of a text in another case; every character is in the place of the original's.
+    """A view of a text in another case, with every character at its original position.
 
     Args:
         text: The text.
-        change: Changes the case of a part, without changing its length.
+        change: Changes the case of a part without changing its length.
     """
 
     def __init__(self, text: LargeText, change: Callable[[str], str]) -> None:
-        super().__init__(text._reader, text._start, text._start + len(text))  # noqa: SLF001 - of the same kind
+        super().__init__(text._reader, text._start, text._start + len(text))  # noqa: SLF001 - the same class
         self._text, self._change = text, change
 
     def _read(self, start: int, end: int) -> str:
@@ -659,22 +659,22 @@ class CasedText(UnscannedText):
         return CasedText(self._text._view(start, end), self._change)  # noqa: SLF001
 
     def reference(self) -> dict[str, Any]:
-        """Refuse: the host has the text in its own case."""
+        """Refuse: the host has the text in its original case."""
         raise refusal("a view in another case as one value", self)
 
     def matches(self, pattern: str, flags: int, start: int, end: int, most: int) -> list[Any]:
-        """Refuse: the host has the text in its own case."""
+        """Refuse: the host has the text in its original case."""
         raise refusal("a pattern on a view in another case", self, "use re.I on context itself")
 
 
 class Parts(Sequence["Any"]):
-    """The behaviour that parts of a text have in common with a list of them."""
+    """The common part of sequences of parts of a text, which behave like lists."""
 
     __hash__ = None  # type: ignore[assignment]
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        # So that `isinstance(lines, list)` is true; `type(lines)` tells the truth.
+        # So that `isinstance(lines, list)` is true; `type(lines)` is this class.
         return _AsList
 
     def __getattr__(self, name: str) -> Any:
@@ -716,7 +716,7 @@ class Parts(Sequence["Any"]):
 
 
 class _AsList(list["Any"]):
-    """The class that parts say they are of."""
+    """The class reported as the parts' `__class__`."""
 
     __slots__ = ()
 
@@ -725,12 +725,12 @@ _AsList.__name__ = _AsList.__qualname__ = "Parts"
 
 
 class CutText(Parts):
-    """The parts of a text between separators, cut when they are asked for.
+    """The parts of a text between separators, sliced lazily.
 
     Args:
         text: The text.
-        found: Returns where separators are from a position on.
-        drop_empty: Whether an empty first or last part is none, as in a `split` at white space.
+        found: Yields the spans of separators from a position on.
+        drop_empty: Whether to drop an empty first or last part, as `split` at white space does.
     """
 
     def __init__(
@@ -741,11 +741,11 @@ class CutText(Parts):
         drop_empty: bool = False,
     ) -> None:
         self._text, self._found, self._drop_empty = text, found, drop_empty
-        self._starts = array("Q", [0])  # of every so many-th part, as far as somebody has looked
+        self._starts = array("Q", [0])  # start of every so many-th part, as far as known
         self._length = -1
 
     def _spans(self, number: int) -> Iterator[tuple[int, int]]:
-        """Return where parts are, from one on whose place is kept."""
+        """Yield the spans of parts, from one with a kept position on."""
         at, total = self._starts[number // KEPT_EVERY], len(self._text)
         for start, end in self._found(at):
             if start > at or not self._drop_empty or at:
@@ -765,7 +765,7 @@ class CutText(Parts):
         return (self._text[start:end] for start, end in self._spans(0))
 
     def up_to(self, cuts: int) -> Iterator[Any]:
-        """Return the parts of so many cuts, the last of which goes on to the end."""
+        """Yield the parts for `cuts` separators, the last of which extends to the end."""
         at = 0
         for start, end in islice(self._spans(0), cuts):
             yield self._text[start:end]
@@ -806,12 +806,12 @@ class CutText(Parts):
 
 
 class Lines(Parts):
-    """The lines of the text, read when they are asked for.
+    """The lines of the text, read lazily.
 
     Args:
         text: The text.
         scans: The host's functions.
-        keepends: Whether lines have their ends.
+        keepends: Whether lines include their ends.
     """
 
     def __init__(self, text: LargeText, scans: Scans, keepends: bool) -> None:
@@ -844,11 +844,11 @@ class Lines(Parts):
 
 
 def lines_of(pieces: Iterator[str], keepends: bool) -> Iterator[str]:
-    """Return the lines as `str.splitlines` cuts them."""
+    """Yield lines as split by `str.splitlines`."""
     rest = ""
     for piece in pieces:
         lines = (rest + piece).splitlines(keepends=True)
-        # The last one may go on in the next piece, even if only with the second half of its end of line.
+        # The last one may continue in the next piece, even if only with the second half of its line end.
         rest = lines.pop() if lines else ""
         yield from lines if keepends else (line.splitlines()[0] for line in lines)
     if rest:
@@ -856,17 +856,17 @@ def lines_of(pieces: Iterator[str], keepends: bool) -> Iterator[str]:
 
 
 class WholeText(str):  # noqa: SLOT000 - it holds the handle
-    """The result of `str(context)`: a `str` by its class, the handle by what it does.
+    """The result of `str(context)`: a `str` by class, the handle by behaviour.
 
-    Where C code of Python takes the characters that are really in it, such as to join an f-string or to print it, there
-    are the first ones of the text and a word on the rest. That word does not leave the sandbox; see `_values.py`.
+    C code that reads its actual characters, such as `print`, gets the beginning of the text and a mark, which does not
+    leave the sandbox; see `_values.py`.
     """
 
     text: LargeText
 
     @classmethod
     def of(cls, text: LargeText) -> WholeText:
-        """Return what stands for a text."""
+        """Return the `str` of a text's handle."""
         shown = text[: min(SHOWN_CHARS, len(text))]
         new = cls(f"{shown}{text.reader.cut_mark}{len(text):,} characters: {text.reader.hint('')}]")
         new.text = text
@@ -954,12 +954,12 @@ for _name in dir(str):
 
 
 def is_whole(value: object) -> bool:
-    """Return whether a value stands for a long text."""
+    """Return whether a value is the handle of a long text, or its `str`."""
     return issubclass(type(value), LargeText | WholeText)
 
 
 def other_text(value: Any) -> LargeText:
-    """Return the handle that a value stands for."""
+    """Return the handle for a value."""
     text: LargeText = value.text if type(value) is WholeText else value
     return text
 
@@ -983,6 +983,6 @@ def _found_at(at: int) -> int:
 
 
 def refusal(what: str, text: LargeText, hint: str = "") -> TypeError:
-    """Return the error of an operation that would need the whole text."""
+    """Return the error for an operation that would need the whole text."""
     reader = text.reader
     return TypeError(f"{what} would not fit in memory; {reader.what} has {len(text):,} characters: {reader.hint(hint)}")
