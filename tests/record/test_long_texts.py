@@ -1,6 +1,7 @@
 """Long texts are looked through for secrets beside the event loop, so that other runs go on meanwhile."""
 
 import asyncio
+import re
 import threading
 from typing import Any
 
@@ -96,3 +97,30 @@ async def test_a_long_reply_is_recorded_also_where_the_task_is_cancelled_meanwhi
     assert kinds.count(SubcallFinished) == kinds.count(SubcallStarted) == 1
     assert (await made("FINAL(done)").aresume("r")).value == "done"
     assert len(sub.requests) == 1
+
+
+async def test_long_prompts_are_checked_beside_the_event_loop_and_what_is_hidden_in_them_is_numbered_in_order() -> None:
+    threads: list[threading.Thread] = []
+
+    def cases(text: str) -> list[Finding]:
+        if len(text) > LONG_CHARS:
+            threads.append(threading.current_thread())
+        return [Finding("case", *found.span(), "hidden") for found in re.finditer("case-[0-9]+", text)]
+
+    sub = ScriptedModel(["yes"] * 4, name="sub", window_tokens=10_000_000)
+    code = (
+        "long = 'A long text that says nothing. ' * 4000\n"
+        "llm_query_batched([long + 'case-11', 'case-22', long + 'case-33', 'case-44'])"
+    )
+    root = ScriptedModel([repl(code), "FINAL(done)"], name="root")
+    await RLM(root, sub_model=sub, sandbox="monty", guard=Guard(detectors=[cases])).aask("How?", TEXT)
+    assert threads
+    assert threading.current_thread() not in threads
+    sent = {request[0].content.partition("<")[2]: len(request[0].content) > LONG_CHARS for request in sub.requests}
+    numbered = {
+        "REDACTED: case>": True,
+        "REDACTED: case 2>": False,
+        "REDACTED: case 3>": True,
+        "REDACTED: case 4>": False,
+    }
+    assert sent == numbered

@@ -19,6 +19,7 @@ import anyio
 from rlmbox.errors import ConfigError, LimitExceeded, ModelError, RLMError, StoreError, ToolOutcomeUnknown
 from rlmbox.events import EffectEnded, Ended, HostCallFinished, HostCallStarted
 from rlmbox.loop.guarding import SessionGuard
+from rlmbox.loop.long_texts import LONG_CHARS
 from rlmbox.loop.scope import Scope
 from rlmbox.record.journal import Effect, RecordEnded
 from rlmbox.record.keys import CallKeys
@@ -115,7 +116,10 @@ class Bridge:
 
     async def _guarded(self, call: HostCall, then: Next) -> Any:
         """Keep what the guard would hide from a user's tool; requests to models are guarded where they are made."""
-        return await then(self._as_given(call) if call.function.is_tool else call)
+        if not call.function.is_tool:
+            return await then(call)
+        is_long = _is_long(call.arguments, call.keywords)
+        return await then(await self._scope.checked(functools.partial(self._as_given, call), is_long=is_long))
 
     @functools.cached_property
     def _guard(self) -> SessionGuard:
@@ -136,7 +140,8 @@ class Bridge:
             """Make a call that is not recorded yet and need not wait; see `HostFunction.at_once`."""
             key = self._keys.next(function.name, arguments, keywords)
             made = HostCall(function, arguments, keywords, key)
-            if known.events or known.has_end(key):  # cells run again when a sandbox is rebuilt
+            # Cells run again when a sandbox is rebuilt, and what is long is not checked at once.
+            if known.events or known.has_end(key) or _is_long(arguments, keywords):
                 return self._through(made)
 
             def make() -> Any:
@@ -270,6 +275,11 @@ async def _call(call: HostCall) -> Any:
     except TypeError as error:
         raise _of_signature(error, call.function, call.arguments, call.keywords) from None
     return await result if isinstance(result, Awaitable) else result
+
+
+def _is_long(arguments: Sequence[object], keywords: Mapping[str, object]) -> bool:
+    """Return whether an argument is a long text."""
+    return any(isinstance(each, str) and len(each) > LONG_CHARS for each in (*arguments, *keywords.values()))
 
 
 def _named(function: HostFunction) -> Callable[..., Any]:

@@ -117,7 +117,8 @@ class Children:
             return await self._instead_of_child(function, prompt, context, model, wanted, item)
         text = read_text(context, self._context, self._inputs)
         target = self._subcalls.model_named(model)
-        prompt = self._scope.guard.asked([Message("user", prompt)], target.name, "question")[0].content
+        asked = await self._scope.may_ask([Message("user", prompt)], target.name, "question")
+        prompt = asked[0].content
         key = key_of(current_call().key, item)
         began = self._subcalls.began(key, function, target, len(prompt), item)
 

@@ -177,7 +177,7 @@ class Compactor:
         Args:
             text: The answer.
         """
-        self._notes[-1] = replace(self._notes[-1], answer=" ".join(text.split()))
+        self._notes[-1] = replace(self._notes[-1], answer=" ".join(text[:_NOTED_CHARS].split()))
 
     async def keep_within(
         self, history: History, task: Task, variables: Callable[[], Awaitable[Mapping[str, str]]]

@@ -9,7 +9,8 @@ import anyio
 
 _Result = TypeVar("_Result")
 
-_LONG_CHARS = 100_000
+LONG_CHARS = 100_000
+"""Length of a text above which it is worked on in a thread."""
 
 
 async def off_loop(work: Callable[[str], _Result], text: str) -> _Result:
@@ -19,7 +20,7 @@ async def off_loop(work: Callable[[str], _Result], text: str) -> _Result:
         work: The function.
         text: The text.
     """
-    if len(text) <= _LONG_CHARS:
+    if len(text) <= LONG_CHARS:
         return work(text)
     with anyio.CancelScope(shield=True):
         result = await anyio.to_thread.run_sync(work, text)

@@ -265,7 +265,7 @@ class Retrieval:
         embedder, embeddings = self._embedder, self._embeddings
         assert embedder is not None and embeddings is not None  # noqa: S101, PT018 - as above
         if not embedder.is_local:
-            query = self._scope.guard.asked([Message("user", query)], embedder.name)[0].content
+            query = (await self._scope.may_ask([Message("user", query)], embedder.name))[0].content
         if query not in self._embedded:
             tale = self._scope.tells("ACTION", embedder.name, current_call().key)
             account = (self.task.account if self.task is not None else self._scope.account).below()

@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -19,8 +20,9 @@ from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
 from rlmbox.errors import ConfigError
 from rlmbox.events import AttemptFinished, Event, RunStarted, State
-from rlmbox.guard import Guard, RunGuard
+from rlmbox.guard import Guard, GuardPath, RunGuard
 from rlmbox.loop.guarding import SessionGuard
+from rlmbox.loop.long_texts import LONG_CHARS
 from rlmbox.loop.toolbox import Toolbox
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Journal
@@ -30,7 +32,9 @@ from rlmbox.requests.client import Calls, FallbackWhen
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.retrieval.base import Retriever
 from rlmbox.sandboxes.base import Sandbox, reason_of
-from rlmbox.types import Answer, Source, Turn
+from rlmbox.types import Answer, Message, Source, Turn
+
+_Result = TypeVar("_Result")
 
 
 def new_run_id() -> str:
@@ -76,6 +80,7 @@ class RunContext:
         describe: Returns the fields of `RunStarted`; called once, in a thread, where the run is recorded.
         calls: The one way to ask a model.
         requests: The limiter of sub-calls under way.
+        checking: Held while a long prompt is checked in a thread; the next ones wait, as placeholders have numbers.
     """
 
     model: Model
@@ -97,6 +102,7 @@ class RunContext:
     describe: Callable[[], Mapping[str, Any]] | None = None
     calls: Calls = field(init=False)
     requests: anyio.CapacityLimiter = field(init=False)
+    checking: anyio.Lock = field(init=False, default_factory=anyio.Lock)
 
     def __post_init__(self) -> None:
         calls = Calls(
@@ -226,6 +232,33 @@ class Scope:
     def guard(self) -> SessionGuard:
         """The run's guard as this session uses it."""
         return SessionGuard(self.run.guard, self.session_id)
+
+    async def may_ask(self, messages: list[Message], model: str, path: GuardPath = "subcall") -> list[Message]:
+        """Return what another model may be asked; see `SessionGuard.asked`. Long prompts are checked in a thread.
+
+        Args:
+            messages: The messages.
+            model: The model that reads them.
+            path: `subcall`, or `question` where a child session is asked.
+
+        Raises:
+            ValueError: They show more of the context than may leave.
+        """
+        is_long = any(len(message.content) > LONG_CHARS for message in messages)
+        return await self.checked(partial(self.guard.asked, messages, model, path), is_long=is_long)
+
+    async def checked(self, check: Callable[[], _Result], *, is_long: bool) -> _Result:
+        """Return what the guard makes of a text that leaves the sandbox, checked in a thread where it is long.
+
+        Args:
+            check: Has the guard check it.
+            is_long: Whether it is long.
+        """
+        if not is_long and not self.run.checking.locked():
+            return check()
+        async with self.run.checking:
+            result = await anyio.to_thread.run_sync(check)
+        return result  # noqa: RET504 - a type checker takes a lock for one that may swallow
 
     def child(self, name: str, account: Account, *, cost_limit_usd: Decimal | None = None) -> Scope:
         """Return the scope of a new session below this one.

@@ -248,7 +248,7 @@ class Subcalls:
         `asker` is the key below which it is recorded if a rule asks, and not code.
         """
         target = self.model_named(model)
-        messages = self._scope.guard.asked(messages, target.name)
+        messages = await self._scope.may_ask(messages, target.name)
         if max_tokens is not None:
             whole_number(max_tokens, "max_tokens")
         account = self._task_account().below()
