@@ -142,6 +142,22 @@ def test_a_link_in_a_zip_archive_is_left_out(tmp_path: Path):
     assert (context.document_names, dict(context.skipped)) == (("a.txt",), {"symlink": 1})
 
 
+@pytest.mark.parametrize(
+    ("name", "packed", "message"),
+    [
+        ("a.txt.gz.gz", gzip.compress(b"text"), "is compressed more than once; unpack it first"),
+        ("a.tar.gz", b"\x01" * 2_000, "cannot be converted"),
+        ("a.pdf.gz", b"%PDF-1.4 broken", "cannot be converted"),
+    ],
+)
+def test_what_is_wrong_inside_of_a_compressed_file_is_told_of_that_file(
+    tmp_path: Path, name: str, packed: bytes, message: str
+):
+    with pytest.raises(ContextError) as caught:
+        opened(tmp_path, name, gzip.compress(packed))
+    assert str(caught.value).startswith(f"{tmp_path / name}: {message}")
+
+
 def test_a_member_that_claims_a_terabyte_is_not_waited_for(tmp_path: Path):
     claim = tarfile.TarInfo("big.txt")
     claim.size = 1 << 40

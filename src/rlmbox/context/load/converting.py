@@ -108,13 +108,19 @@ def convertible(path: Path, *, named: bool = True) -> bool:
 
 
 def convert(
-    path: Path, *, name: str | None = None, timeout_s: int = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES
+    path: Path,
+    *,
+    name: str | None = None,
+    label: Path | None = None,
+    timeout_s: int = TIMEOUT_S,
+    memory_bytes: int = MEMORY_BYTES,
 ) -> Converted:
     """Read a document or an archive.
 
     Args:
         path: The file; its kind is determined by its first bytes and its name.
         name: Its name if different, such as that of an unpacked file.
+        label: Its path in errors if different, such as that of the compressed file.
         timeout_s: Seconds of wall time, and of processor time, after which the conversion is aborted.
         memory_bytes: Memory limit of the child process, including the packages.
 
@@ -122,24 +128,27 @@ def convert(
         ContextError: It cannot be read, is broken, protected or without text, or exceeds the limits; or the
             packages for it are not installed.
     """
+    shown = label or path
     with _opened(path) as descriptor:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise ContextError(f"{path}: is not a regular file; write its content to a file and give that")
+            raise ContextError(f"{shown}: is not a regular file; write its content to a file and give that")
         called = name or path.name
         kind = kinds.kind_of(_beginning(descriptor), called)
         if kind.label:
-            raise ContextError(f"{path}: is {kind.label}")
+            raise ContextError(f"{shown}: is {kind.label}")
+        if kind.name in kinds.COMPRESSED:
+            raise ContextError(f"{shown}: is compressed more than once; unpack it first")
         if not kind.is_converted:
-            raise ContextError(f"{path}: has no ending of a document that can be converted; convert it to text first")
+            raise ContextError(f"{shown}: has no ending of a document that can be converted; convert it to text first")
         key = _key(path, status, called)
         if (kept := _kept(key)) is not None:
             return kept
         began = time.monotonic()
         with tempfile.TemporaryFile() as output:
             limits = [timeout_s, memory_bytes, OUTPUT_BYTES]
-            ended = _run(path, [kind.name, called, *limits], descriptor, output.fileno(), timeout_s)
-            converted = _answer(path, called, ended, output, timeout_s)
+            ended = _run(shown, [kind.name, called, *limits], descriptor, output.fileno(), timeout_s)
+            converted = _answer(shown, called, ended, output, timeout_s)
         # A file that has just changed may change again within the same timestamp.
         if time.monotonic() - began >= KEPT_S and abs(time.time_ns() - status.st_mtime_ns) > _SETTLED_NS:
             _keep(key, converted)

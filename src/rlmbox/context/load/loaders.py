@@ -465,7 +465,7 @@ def _converted_within(
         if kind_inside.is_converted and not (kind_inside.name == "html" and not named):
             if kind_inside.name in kinds.ARCHIVES and not named:
                 return "archive"
-            return _several(converting.convert(unpacked.path, name=inner, timeout_s=seconds))
+            return _several(converting.convert(unpacked.path, name=inner, label=file.path, timeout_s=seconds))
     except ContextError as error:
         if named:
             raise
