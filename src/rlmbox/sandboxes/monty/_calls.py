@@ -45,7 +45,7 @@ class CallsRewriting(MethodsRewriting):
             changed = (self._of_objects if function.id in _OF_OBJECTS else self._builtin_call)(node, function.id)
             if changed is not None:
                 return changed
-        if isinstance(function, ast.Attribute) and not self._is_own(function):
+        if isinstance(function, ast.Attribute) and not self._is_own(function) and function.attr not in self.properties:
             changed = self._method_call(node, function)
             if changed is not None:
                 return changed

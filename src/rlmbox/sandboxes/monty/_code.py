@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from rlmbox.sandboxes.monty import _errors, _large, _private
+from rlmbox.sandboxes.monty import _errors, _large, _members, _own_imports, _private
 from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._host import LARGE_TEXT
 from rlmbox.sandboxes.monty._known import Known
@@ -267,17 +267,22 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
     code = code.replace("\r\n", "\n").replace("\r", "\n")
     lines = tuple(code.split("\n"))
     tree = _parsed(code)
+    _own_imports.expand_stars(tree)
     names = tuple(dict.fromkeys(_bound_names(tree.body)))
     bound = {*known.bound, *names, *_large.bound_names(tree)}
     errors = _errors.Errors.of(tree, bound, known)
-    check(tree, bound, known, errors)
+    methods = _members.of_cell(tree, bound, errors.here)
+    properties = known.properties | {*_members.properties_in(tree)}
+    check(tree, bound, known, errors, methods)
+    _members.check(tree, properties)
     try:
         _private.rewrite(tree)
         has_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
         words = Words.of(tree, known)
         binds = Known.of(tree, names, known, notes_divisions=words.are_seen, errors=errors.here.values())
         _errors.rewrite(tree, errors)
-        rewrite(tree, bound, host_names, is_large=is_large, known=known)
+        _members.rewrite(tree, methods)
+        rewrite(tree, bound, host_names, is_large=is_large, known=known, properties=properties)
         if is_large:
             tree = _large.rewritten(tree, bound)
         declared = frozenset(name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names)

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from rlmbox.sandboxes.monty import _sets, _tuples
+from rlmbox.sandboxes.monty import _members, _sets, _tuples
 
 AMBIGUOUS = ""
 """Stands for a qualified name where several functions share the simple name."""
@@ -53,6 +53,7 @@ class Known:
         divides: Whether a function may divide by zero without recording the operands.
         errors: Exceptions that cells defined.
         tuples: Names of named tuple types.
+        properties: Names of the properties of classes.
     """
 
     names: frozenset[str] = frozenset()
@@ -63,6 +64,7 @@ class Known:
     divides: bool = False
     errors: frozenset[OwnError] = frozenset()
     tuples: frozenset[str] = frozenset()
+    properties: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -94,6 +96,7 @@ class Known:
             not notes_divisions and _divides_in_loops(tree),
             frozenset(errors),
             frozenset(_tuples.names_in(tree)),
+            frozenset(_members.properties_in(tree)),
         )
 
     def and_then(self, later: Known) -> Known:
@@ -112,6 +115,7 @@ class Known:
             self.divides or later.divides,
             frozenset(one for one in self.errors if one.name not in rebound) | later.errors,
             self.tuples | later.tuples,
+            self.properties | later.properties,
         )
 
     @property

@@ -61,6 +61,8 @@ class MethodsRewriting(LazyRewriting):
     def _attribute(self, node: ast.Attribute) -> ast.expr:
         """Rewrite an attribute that is read, not called: Monty has no method objects of builtin types."""
         if isinstance(node.ctx, ast.Load):
+            if node.attr in self.properties:
+                return call("property", self.expression(node.value), ast.Constant(node.attr))
             if self._is_own(node):
                 return load(own_name(node.attr))
             if node.attr == "__name__" and self._words.are_seen and _is_type_call(node.value):

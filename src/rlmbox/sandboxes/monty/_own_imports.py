@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Iterator
+from functools import cache
 
 from rlmbox.sandboxes.monty._nodes import (
     load,
     own_name,
     placed,
 )
-from rlmbox.sandboxes.monty._refusals import ADDED_NAMES
+from rlmbox.sandboxes.monty._refusals import ADDED_NAMES, lacking, native_modules
+from rlmbox.sandboxes.monty.modules import MODULES, offered_names
 
 OWN_MODULES = frozenset({"re"})
 """Modules of Monty that ours replace."""
 OWN_NAMES = {module: names for module, names in ADDED_NAMES.items() if module not in OWN_MODULES}
+
+
+def expand_stars(tree: ast.Module) -> None:
+    """Rewrite `from math import *` to an import of each name, if the module has all the names that it has in CPython.
+
+    Args:
+        tree: The cell, modified in place.
+
+    Raises:
+        CellRefused: The module lacks some; the message has the line to write.
+    """
+    for node in tree.body:
+        if not isinstance(node, ast.ImportFrom) or node.level or [one.name for one in node.names] != ["*"]:
+            continue
+        module = str(node.module)
+        offered = native_modules().get(module) or (offered_names(module) if module in MODULES else frozenset[str]())
+        offered |= ADDED_NAMES.get(module, frozenset())
+        exported = _exported(module) if offered else frozenset[str]()
+        if exported and exported <= offered:
+            node.names = [ast.alias(name) for name in sorted(exported)]
+            continue
+        used = {one.id for one in ast.walk(tree) if isinstance(one, ast.Name)} & exported & offered
+        if used:
+            raise lacking("import *", f"from {module} import {', '.join(sorted(used))}", node)
+
+
+@cache
+def _exported(module: str) -> frozenset[str]:
+    """Return the names that `import *` binds in CPython."""
+    found = importlib.import_module(module)
+    return frozenset(getattr(found, "__all__", [name for name in dir(found) if not name.startswith("_")]))
 
 
 def imports_of(node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:

@@ -134,7 +134,9 @@ ADDED_NAMES = {
 _JSON_HOOKS = frozenset({"object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant", "cls"})
 
 
-def check(tree: ast.Module, bound: Collection[str], known: Known, errors: Errors) -> None:
+def check(
+    tree: ast.Module, bound: Collection[str], known: Known, errors: Errors, methods: Collection[int] = ()
+) -> None:
     """Check a cell for what has to be refused.
 
     Args:
@@ -142,6 +144,7 @@ def check(tree: ast.Module, bound: Collection[str], known: Known, errors: Errors
         bound: Names that this cell or an earlier one binds.
         known: What earlier cells have bound.
         errors: The exceptions that the session's cells define.
+        methods: The `id` of each decorator of a method that is rewritten.
 
     Raises:
         CellRefused: The cell uses something that Monty lacks.
@@ -162,7 +165,7 @@ def check(tree: ast.Module, bound: Collection[str], known: Known, errors: Errors
     for node in ast.walk(tree):
         _check_own_names(node)
         _check_statement(node)
-        _check_class(node, is_whole=id(node) in errors.here or _tuples.is_one(node, modules))
+        _check_class(node, is_whole=id(node) in errors.here or _tuples.is_one(node, modules), methods=methods)
         _check_pattern(node, errors)
         _check_keys(node)
         _check_text(node)
@@ -174,6 +177,7 @@ def check(tree: ast.Module, bound: Collection[str], known: Known, errors: Errors
             and node.id not in bound
             and id(node) not in asked
             and id(node) not in errors.supers
+            and id(node) not in methods
         ):
             _check_builtin(node)
         elif isinstance(node, ast.Attribute) and id(node) not in called:
@@ -315,7 +319,7 @@ def _writes(node: ast.Call) -> bool:
     return any(isinstance(mode, ast.Constant) and bool({*"wax+"} & {*str(mode.value)}) for mode in modes)
 
 
-def _check_class(node: ast.AST, *, is_whole: bool) -> None:
+def _check_class(node: ast.AST, *, is_whole: bool, methods: Collection[int]) -> None:
     if not isinstance(node, ast.ClassDef):
         return
     _check_decorators(node)
@@ -329,11 +333,15 @@ def _check_class(node: ast.AST, *, is_whole: bool) -> None:
     if node.keywords:
         raise lacking("a class with a keyword such as metaclass", "a plain class", node)
     for member in node.body:
-        if not isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if member.name.startswith("__") and member.name.endswith("__") and member.name not in _DUNDERS:
-            raise lacking(f"{member.name} of a class", "a method with a plain name, and call it", member)
-        for decorator in member.decorator_list:
+        if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
+            _check_member(member, methods)
+
+
+def _check_member(member: ast.FunctionDef | ast.AsyncFunctionDef, methods: Collection[int]) -> None:
+    if member.name.startswith("__") and member.name.endswith("__") and member.name not in _DUNDERS:
+        raise lacking(f"{member.name} of a class", "a method with a plain name, and call it", member)
+    for decorator in member.decorator_list:
+        if id(decorator) not in methods:
             raise lacking(f"@{ast.unparse(decorator)} on a method", "a plain method or function", member)
 
 
@@ -407,7 +415,7 @@ def _check_import(node: ast.Import | ast.ImportFrom) -> None:
     _check_module(module, node)
     for alias in node.names:
         if alias.name == "*":
-            raise lacking("import *", f"import {module}", node)
+            raise lacking("import *", f"import {module}, or from {module} import what is used", node)
         _check_module_name(module, alias.name, node)
 
 
@@ -477,7 +485,6 @@ _MODULE_WAYS = {
     "struct": "slices of bytes",
     "subprocess": "Python itself; there are no processes",
     "threading": "llm_batch(prompts), or await asyncio.gather(*[...])",
-    "traceback": "print(type(e).__name__, e)",
     "urllib.parse": "str.split",
     "uuid": "random",
 }

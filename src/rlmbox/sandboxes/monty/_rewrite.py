@@ -52,7 +52,13 @@ _SIGNS: dict[type[ast.operator], str] = {
 
 
 def rewrite(
-    tree: ast.Module, bound: Collection[str], host_names: Collection[str], *, known: Known, is_large: bool = False
+    tree: ast.Module,
+    bound: Collection[str],
+    host_names: Collection[str],
+    *,
+    known: Known,
+    is_large: bool = False,
+    properties: Collection[str] | None = None,
 ) -> None:
     """Rewrite the tree of a cell.
 
@@ -62,6 +68,7 @@ def rewrite(
         host_names: Names of the host functions and of the objects that have such methods.
         known: What earlier cells have bound.
         is_large: Whether the context is too long to be a `str`.
+        properties: Names of the properties of all classes; None for those of earlier cells.
 
     Raises:
         CellRefused: Something in it cannot be rewritten.
@@ -76,6 +83,7 @@ def rewrite(
     rewriter.divides_unnoted = known.divides
     rewriter.classes = known.classes | classes_in(tree)
     rewriter.is_large = is_large
+    rewriter.properties = known.properties if properties is None else properties
     rewriter.modules = {**{name: name for name in OWN_NAMES}, **modules}
     rewriter.methods = {
         name: one for name, one in {**dict(known.functions), **qualified_names(tree)}.items() if "." in one

@@ -48,6 +48,7 @@ class Rewriting(ABC):
         self.modules: Mapping[str, str] = {}
         self.methods: Mapping[str, str] = {}
         self.is_large = False
+        self.properties: Collection[str] = ()
         self._loops = 0  # depth of enclosing loops
         self._bound = frozenset(bound)
         self._host_names = frozenset(host_names) - self._bound
@@ -68,6 +69,8 @@ class Rewriting(ABC):
         if not isinstance(node, ast.Attribute) or self._is_own(node) or node.attr in PARTS_OF_NUMBERS:
             return node
         owner, name = node.value, node.attr
+        if name in self.properties:
+            return node
         is_of_class = isinstance(owner, ast.Name) and owner.id in {*(UNBOUND - self._bound), *self.classes}
         if is_of_class or (name not in BUILTIN_METHODS and name not in self.methods):
             return node

@@ -42,6 +42,7 @@ MODULES: frozenset[str] = frozenset(
         "statistics",
         "string",
         "textwrap",
+        "traceback",
         "types",
         "zlib",
     ]
@@ -51,8 +52,8 @@ MODULES: frozenset[str] = frozenset(
 NOTES: tuple[str, ...] = (
     (
         "Python here is Monty, a subset, and it refuses by name what it has not: no class with a base but exceptions, "
-        "`yield`, `del` of a name, `import *`, `@property`, `@classmethod`, `@staticmethod`, `globals()`, `vars()`, "
-        "`dir()` or `bytearray`; an exception of Python's takes one text at most."
+        "`yield`, `del` of a name, `globals()`, `vars()`, `dir()` or `bytearray`; an exception of Python's takes one "
+        "text at most."
     ),
     (
         "Call functions of the host in plain code, loops and list comprehensions, such as [llm_query(x) for x in xs]; "
@@ -64,7 +65,7 @@ NOTES: tuple[str, ...] = (
         "datetime, decimal, functools, hashlib, itertools, json, math, pathlib, random, re, time, tomllib, typing, "
         "unicodedata, and the main parts of ast (literal_eval), contextlib (suppress, closing, nullcontext), difflib "
         "(SequenceMatcher, get_close_matches, unified_diff), heapq, io (StringIO, BytesIO), "
-        "operator, pprint, statistics, string, textwrap, types (SimpleNamespace), zlib. No others, no "
+        "operator, pprint, statistics, string, textwrap, traceback (its calls are refused), types (SimpleNamespace), zlib. No others, no "
         "packages such as numpy or pandas, no files, no network."
     ),
 )
