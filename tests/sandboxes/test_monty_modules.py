@@ -332,7 +332,7 @@ USES = {
     "pprint": "r = pprint.pformat({'b': ['word'] * 30, 'a': (b'x' * 99,)})",
     "statistics": "r = (statistics.stdev([1, 2.5]), statistics.median([1, 2]), statistics.quantiles([1, 2, 3]))",
     "string": "r = string.Template('$a').substitute(a=1) + string.capwords('a b')",
-    "traceback": "r = [callable(traceback.print_exc), hasattr(traceback, 'format_exc')]",
+    "traceback": "r = [traceback.print_exc is not None, traceback.format_exc is not None]",
     "textwrap": "r = textwrap.wrap('some words to wrap', 9) + [textwrap.shorten('a b c d', 5, placeholder='')]",
     "types": "r = types.SimpleNamespace(a=1) == types.SimpleNamespace(a=1)",
     "zlib": "r = zlib.decompress(zlib.compress(b'abc')), zlib.crc32(b'abc')",

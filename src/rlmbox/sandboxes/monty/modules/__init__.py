@@ -65,8 +65,8 @@ NOTES: tuple[str, ...] = (
         "datetime, decimal, functools, hashlib, itertools, json, math, pathlib, random, re, time, tomllib, typing, "
         "unicodedata, and the main parts of ast (literal_eval), contextlib (suppress, closing, nullcontext), difflib "
         "(SequenceMatcher, get_close_matches, unified_diff), heapq, io (StringIO, BytesIO), "
-        "operator, pprint, statistics, string, textwrap, traceback (its calls are refused), types (SimpleNamespace), zlib. No others, no "
-        "packages such as numpy or pandas, no files, no network."
+        "operator, pprint, statistics, string, textwrap, traceback (its calls are refused), types (SimpleNamespace), "
+        "zlib. No others, no packages such as numpy or pandas, no files, no network."
     ),
 )
 """What a model needs to know about Monty's Python, for its prompt."""
