@@ -41,7 +41,7 @@ async def _nobody(*_: object) -> object:
 def functions() -> tuple[HostFunction, ...]:
     context = Context.from_text("text")
     model = ScriptedModel([])
-    run = RunContext(model, model, Budget(Limits()), lambda: None)  # type: ignore[arg-type,return-value]
+    run = RunContext(model, model, Budget(Limits()), MontySandbox)
     budget = HostFunction("budget", Session(run, context)._budget, BUDGET)
     scope = Scope.root(run)
     subcalls = Subcalls(scope)
