@@ -10,7 +10,7 @@ from rich.console import Console
 from cli.environment import bare
 from preloaded import rlmbox_command
 from rlmbox.cli import diagnosing
-from rlmbox.cli.diagnosing import Diagnosis, as_object, diagnose, exit_code
+from rlmbox.cli.diagnosing import Diagnosis, diagnose, diagnosis_as_object, exit_code
 from rlmbox.cli.language import language_cells
 from rlmbox.testing.attacks import AttackReport, AttackResult, Probe
 
@@ -81,7 +81,7 @@ def test_attacks_are_counted_and_judged() -> None:
     assert monty.attacks
     assert monty.attacks.counts == {"not expressible": 1, "contained": 1, "not applicable": 1}
     assert exit_code([monty]) == 0
-    assert as_object(monty)["attacks"]["ok"] is True  # type: ignore[index]
+    assert diagnosis_as_object(monty)["attacks"]["ok"] is True  # type: ignore[index]
     assert "attacks: " in shown(monty)
 
 
@@ -94,7 +94,7 @@ def test_an_attack_that_went_wrong_is_shown_and_is_in_the_exit_code() -> None:
     assert "A-1: escaped: a file was" in shown(bad)
     assert "\x1b" not in shown(bad)
     assert "known gap A-1: the reason" in shown(gap)
-    json.dumps(as_object(bad))
+    json.dumps(diagnosis_as_object(bad))
 
 
 def test_without_a_safe_sandbox_the_exit_code_is_4() -> None:

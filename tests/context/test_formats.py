@@ -501,8 +501,8 @@ def test_a_document_is_known_by_its_content(tmp_path: Path):
 
 
 def test_every_ending_has_one_kind():
-    assert kinds.kind_of(b"", "A.PDF").name == "pdf"
-    assert kinds.kind_of(b"text", "notes.txt").name == kinds.TEXT
+    assert kinds.file_kind(b"", "A.PDF").name == "pdf"
+    assert kinds.file_kind(b"text", "notes.txt").name == kinds.TEXT
     assert kinds.without_compression("a.tgz") == "a.tar"
     assert kinds.without_compression("a.log.gz") == "a.log"
     assert kinds.without_compression(".gz") == ".gz"

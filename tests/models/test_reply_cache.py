@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from rlmbox.models.providers import provider_model
-from rlmbox.requests.cache import CachedQuestion, ReplyCache, default_path
+from rlmbox.requests.cache import CachedQuestion, ReplyCache, default_folder
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Completion, Message, Usage
 
@@ -190,7 +190,7 @@ async def test_many_may_use_it_at_once(tmp_path: Path) -> None:
 
 def test_its_place_follows_the_users_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_path() == tmp_path / "rlmbox" / "replies"
+    assert default_folder() == tmp_path / "rlmbox" / "replies"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_path() == tmp_path / ".cache" / "rlmbox" / "replies"
+    assert default_folder() == tmp_path / ".cache" / "rlmbox" / "replies"

@@ -21,7 +21,7 @@ from rich.text import Text
 from rlmbox.budget.budget import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.cli.approving import approval_of
 from rlmbox.cli.cell_options import cell_limits, image_note, with_image
-from rlmbox.cli.failing import as_object, division, report, summary
+from rlmbox.cli.failing import answer_as_object, division, report, summary
 from rlmbox.cli.guarding import guard_of
 from rlmbox.cli.keeping import key_source
 from rlmbox.cli.printing import print_json
@@ -113,7 +113,7 @@ class Settings:
         if self.schema is None:
             return None
         try:
-            schema = json.loads(text_of(self.schema))
+            schema = json.loads(option_text(self.schema))
         except ValueError as error:
             raise ConfigError(f"{self.schema} is not JSON: {error}") from None
         if not isinstance(schema, dict):
@@ -232,7 +232,7 @@ def windows_of(options: Sequence[str]) -> int | dict[str, int] | None:
 
 def _instructions_of(path: Path) -> str | dict[str, str]:
     """Return the instructions of a file: its text for all sessions, or what a TOML file has for root and children."""
-    text = text_of(path)
+    text = option_text(path)
     if path.suffix != ".toml":
         return text
     try:
@@ -241,7 +241,7 @@ def _instructions_of(path: Path) -> str | dict[str, str]:
         raise ConfigError(f"{path} is not TOML: {error}") from None
 
 
-def text_of(path: Path) -> str:
+def option_text(path: Path) -> str:
     """Return the text of a file that an option names, without a byte order mark.
 
     Args:
@@ -344,7 +344,7 @@ def _run_and_print(
         return code
     if as_json:
         # Whoever keeps what was printed can tell later that the record is still the one of this run.
-        print_json({**as_object(answer), "audit_head": heads[0] if heads else None})
+        print_json({**answer_as_object(answer), "audit_head": heads[0] if heads else None})
     else:
         print_answer(answer, quiet=quiet, facts_to_stdout=tree is not None and not tree.stderr)
     return 0

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from rlmbox.budget.limits import Limits
 from rlmbox.cli.approving import approval_of
-from rlmbox.cli.asking import exported_where, print_run, text_of
+from rlmbox.cli.asking import exported_where, option_text, print_run
 from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.keeping import key_source
 from rlmbox.cli.recording import opened, recorded_events
@@ -137,7 +137,7 @@ def fork_and_print(
     def run(hooks: Sequence[Hook]) -> Answer:
         with opened(store) as kept:
             recorded = _Recorded.of(run_id, kept)
-            code = text_of(edit) if edit is not None else None
+            code = option_text(edit) if edit is not None else None
             with recorded.rlm(hooks, retriever=retriever, prices=prices, model=model) as rlm:
                 own = limits.instead_of(limits_in_force(recorded.events))
                 return rlm.fork(run_id, at=at, code=code, limits=own, new_id=new_id, context=_paths(moved))

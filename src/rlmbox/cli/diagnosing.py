@@ -92,7 +92,7 @@ def diagnose_and_print(names: Sequence[str], *, attack: bool, fresh: bool, as_js
         return report(error, as_json=as_json, debug=debug)
     if as_json:
         auto = {"name": choice.name, "reason": str(choice)} if choice else None
-        body = {"auto": auto, "sandboxes": [as_object(each) for each in found]}
+        body = {"auto": auto, "sandboxes": [diagnosis_as_object(each) for each in found]}
         print_json(body)
     else:
         _print(found, console)
@@ -276,7 +276,7 @@ async def _missing(sandbox: Sandbox) -> tuple[str, ...]:
     return tuple([name for name, code in cells if (await sandbox.execute(Cell(code))).outcome != "ok"])
 
 
-def as_object(found: Diagnosis) -> dict[str, object]:
+def diagnosis_as_object(found: Diagnosis) -> dict[str, object]:
     """Return what `--json` prints of a sandbox."""
     speed = found.speed
     body: dict[str, object] = {

@@ -51,7 +51,7 @@ def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
     line = " ".join(printable(_in_one_line(error)).split())
     if as_json:
         described = {"type": type(error).__name__, "message": line}
-        body = {**(as_object(partial) if partial else {}), "complete": False, "error": described}
+        body = {**(answer_as_object(partial) if partial else {}), "complete": False, "error": described}
         print_json(body)
     print(f"error: {line}", file=sys.stderr)  # noqa: T201
     if partial and partial.turns and not as_json:
@@ -82,7 +82,7 @@ def division(answer: Answer) -> list[str]:
     return [f"  {printable(line)}" for line in str(answer.report).splitlines()]
 
 
-def as_object(answer: Answer) -> dict[str, object]:
+def answer_as_object(answer: Answer) -> dict[str, object]:
     """Return what `--json` prints of an answer."""
     from rlmbox.events import to_json  # which `--help` would wait for
 

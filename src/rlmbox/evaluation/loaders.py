@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from rlmbox.errors import ConfigError
-from rlmbox.evaluation.questions import Question, checked_ids, text_of
+from rlmbox.evaluation.questions import Question, checked_ids, file_text
 
 _Row = Mapping[str, Any]
 _SEVERAL, _REASONED, _UNANSWERABLE = 1, 3, 5  # LoCoMo's categories: several answers, open-ended, adversarial
@@ -265,7 +265,7 @@ def _name_of(path: Path) -> str:
 
 
 def _rows(path: Path) -> Iterator[_Row]:
-    text = text_of(path)
+    text = file_text(path)
     try:
         if text.lstrip().startswith("["):
             yield from json.loads(text)

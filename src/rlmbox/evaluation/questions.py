@@ -70,7 +70,7 @@ def load_questions(path: Path) -> tuple[Question, ...]:
     Raises:
         ConfigError: It cannot be read, or a question is incomplete; the message names the line.
     """
-    text = text_of(path)
+    text = file_text(path)
     read = {".csv": _csv_rows, ".json": _json_rows}.get(path.suffix.lower(), _json_lines)
     found = tuple(_question(row, path, place) for place, row in read(text, path))
     if not found:
@@ -78,7 +78,7 @@ def load_questions(path: Path) -> tuple[Question, ...]:
     return checked_ids(found)
 
 
-def text_of(path: Path) -> str:
+def file_text(path: Path) -> str:
     """Read the text of a file of questions, without a byte order mark.
 
     Args:

@@ -173,7 +173,7 @@ class AnswerRules:
                 final = final and replace(final, sources=tuple(called.sources))
                 return await self._of_tag(namespace, final) if final else problem
             value = _content(called.value)
-            return FinalAnswer(in_words(value), value, called.sources)
+            return FinalAnswer(value_as_text(value), value, called.sources)
         written = _is_written(called.variable, cells)
         # FINAL_VAR(result) passes the value of `result`; a word that no code has assigned, such as `max`, is no name.
         if not written and called.variable not in await namespace.variables():
@@ -190,7 +190,7 @@ class AnswerRules:
             if not (isinstance(answer, Mapping) and answer.get("ready") is True):
                 return None
             value = answer.get("content", "")
-            words = in_words(value)
+            words = value_as_text(value)
             if TOO_DEEP not in words and not _is_like_iterator(value):
                 return FinalAnswer(words, value)
         elif (await namespace.evaluate(_IS_READY)).value is not True:
@@ -200,7 +200,7 @@ class AnswerRules:
         if execution.error is not None:
             error = f"{execution.error.type}: {execution.error.message}"
             return _FAILED_VARIABLE.format(name=_CONTENT, error=error)
-        return FinalAnswer(in_words(execution.value), execution.value)
+        return FinalAnswer(value_as_text(execution.value), execution.value)
 
     async def _of_tag(self, namespace: Namespace, final: Final) -> FinalAnswer | str:
         if final.kind == "variable":
@@ -209,13 +209,13 @@ class AnswerRules:
             execution = await _value_of(namespace, final.text)
             if execution.error is not None:
                 return _FAILED.format(error=f"{execution.error.type}: {execution.error.message}")
-            return FinalAnswer(in_words(execution.value), execution.value, final.sources)
+            return FinalAnswer(value_as_text(execution.value), execution.value, final.sources)
         if final.names and not self._strict and await self._is_of_repl(namespace, final):
             # FINAL(result) beside code that sets `result` means its value.
             execution = await _value_of(namespace, final.text)
             if execution.error is None:
                 value = _content(execution.value)
-                return FinalAnswer(in_words(value), value, final.sources)
+                return FinalAnswer(value_as_text(value), value, final.sources)
             return _FAILED.format(error=f"{execution.error.type}: {execution.error.message}")
         return FinalAnswer(final.text, final.value, final.sources)
 
@@ -290,14 +290,14 @@ async def _variable(namespace: Namespace, name: str, sources: Sequence[Any]) -> 
     execution = await _value_of(namespace, name)
     if execution.error is None:
         value = _content(execution.value)
-        return FinalAnswer(in_words(value), value, sources)
+        return FinalAnswer(value_as_text(value), value, sources)
     variables = await namespace.variables()
     if name in variables:  # it exists but cannot be returned: the error says why
         return _FAILED_VARIABLE.format(name=name, error=f"{execution.error.type}: {execution.error.message}")
     return missing_variable(name, variables)
 
 
-def in_words(value: object) -> str:
+def value_as_text(value: object) -> str:
     """Return a value as text: a string as it is, everything else as JSON.
 
     Args:

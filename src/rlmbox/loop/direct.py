@@ -82,7 +82,7 @@ class DirectText:
         return f"{put}\n{self.text}"
 
 
-def in_words(reply: ParsedReply, completion: Completion) -> str:
+def prose_answer(reply: ParsedReply, completion: Completion) -> str:
     """Return the answer of a reply in prose; empty if there is none.
 
     A reply with code or a final tag has none; nor has one in which either is malformed, such as a block that is not

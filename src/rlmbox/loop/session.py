@@ -26,7 +26,7 @@ from rlmbox.errors import ConfigError, RLMError
 from rlmbox.events import State
 from rlmbox.loop.arguments import ChildLimits
 from rlmbox.loop.blocking import BlockingSession
-from rlmbox.loop.direct import in_words
+from rlmbox.loop.direct import prose_answer
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.inputs import read_inputs
 from rlmbox.loop.limits_watch import Remaining
@@ -475,7 +475,7 @@ class Session:
         final = proposal.reply.final if counts else None
         found = await self._parts.answers.of_turn(self._parts.namespace, turn.cells[: len(turn.executions)], final)
         if found is None and self._parts.opening.direct is not None and proposal.rejected is None:
-            words = in_words(proposal.reply, proposal.completion)
+            words = prose_answer(proposal.reply, proposal.completion)
             found = FinalAnswer(words, words) if words else None
         return found
 

@@ -21,11 +21,11 @@ from rlmbox.models.reply_calls import called_in
 from rlmbox.models.reply_fields import (
     UnreadableReply,
     WireProtocol,
+    content_text,
     first,
     mapping,
     reasoning_of,
     refusal_of,
-    text_of,
     thinking_of,
 )
 from rlmbox.models.reply_shapes import choice_of, inner_of, lone_text, message_of
@@ -131,7 +131,7 @@ def _joined_lines(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Join a reply that Ollama sends as lines of JSON; the last line has the counts."""
     if not all(isinstance(line.get("message"), Mapping) for line in lines) or not lines[-1].get("done"):
         return lines[0]
-    text = "".join(text_of(mapping(line["message"]).get("content")) for line in lines)
+    text = "".join(content_text(mapping(line["message"]).get("content")) for line in lines)
     return {**lines[-1], "message": {"role": "assistant", "content": text}}
 
 
@@ -150,9 +150,13 @@ def _unwrapped(found: Mapping[str, Any], body: bytes) -> Mapping[str, Any]:
 def _has_reply(found: Mapping[str, Any]) -> bool:
     """Return True if an object contains a reply in any of the protocols."""
     choice = choice_of(found.get("choices"))
-    if text_of(found.get("response")).strip() or text_of(found.get("generated_text")).strip() or _output_of(found):
+    if (
+        content_text(found.get("response")).strip()
+        or content_text(found.get("generated_text")).strip()
+        or _output_of(found)
+    ):
         return True
-    if choice.get("error") and not text_of(message_of(choice).get("content")).strip():
+    if choice.get("error") and not content_text(message_of(choice).get("content")).strip():
         return False  # OpenRouter: the provider behind it failed
     return bool(choice or isinstance(found.get("message"), Mapping) or found.get("content") or found.get("candidates"))
 
@@ -174,10 +178,10 @@ def _openai(found: Mapping[str, Any]) -> _Part:
     if isinstance(content, Mapping) and not content.keys() & {"text", "type", "parts"}:
         content = json.dumps(content, ensure_ascii=False)  # a gateway has parsed the JSON that the model wrote
     return _Part(
-        text=text_of(content),
+        text=content_text(content),
         reasoning=reasoning_of(message) + thinking_of(content),
         finish=named_end(choice),
-        refusal=text_of(message.get("refusal")) or refusal_of(content),
+        refusal=content_text(message.get("refusal")) or refusal_of(content),
         called=called_in([message.get("tool_calls") or [], message.get("function_call") or []]),
         counts=counts_in(found, choice),
     )
@@ -208,7 +212,7 @@ def _of_another_protocol(found: Mapping[str, Any]) -> _Part | None:
     content = [part for item in items for part in item.get("content") or [] if item.get("type", "message") == "message"]
     incomplete = mapping(found.get("incomplete_details")).get("reason")
     return _Part(
-        text_of(content),
+        content_text(content),
         "",
         end_word(found.get("stopReason") or incomplete),
         refusal_of(content),
@@ -233,7 +237,7 @@ def _anthropic(found: Mapping[str, Any]) -> _Part:
             return _openai(found)
         raise UnreadableReply("it has no content")
     return _Part(
-        text=text_of(blocks),
+        text=content_text(blocks),
         reasoning=thinking_of(blocks),
         finish=end_word(found.get("stop_reason")),
         refusal="",
@@ -248,8 +252,8 @@ def _google(found: Mapping[str, Any]) -> _Part:
     parts = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
     blocked = mapping(found.get("promptFeedback")).get("blockReason")
     return _Part(
-        text="".join(text_of(part.get("text")) for part in parts if not part.get("thought")),
-        reasoning="".join(text_of(part.get("text")) for part in parts if part.get("thought")),
+        text="".join(content_text(part.get("text")) for part in parts if not part.get("thought")),
+        reasoning="".join(content_text(part.get("text")) for part in parts if part.get("thought")),
         finish="content_filter" if blocked else end_word(candidate.get("finishReason")),
         refusal="",
         called=called_in([part["functionCall"] for part in parts if "functionCall" in part]),

@@ -45,7 +45,7 @@ def first_of(value: object) -> Mapping[str, Any]:
     return first(value) or mapping(value)
 
 
-def text_of(content: object) -> str:
+def content_text(content: object) -> str:
     """Return the text of a content: a string, or a list of parts, without those that are reasoning."""
     if isinstance(content, str):
         return content
@@ -54,14 +54,14 @@ def text_of(content: object) -> str:
     if isinstance(content, Mapping):
         return _text_of_part(content)
     if isinstance(content, list):
-        return "".join(text_of(part) for part in content)
+        return "".join(content_text(part) for part in content)
     return ""
 
 
 def _text_of_part(part: Mapping[str, Any]) -> str:
     kind = part.get("type", "text")
     if isinstance(kind, str) and kind in ("text", "output_text"):
-        return next((text_of(part[name]) for name in ("text", "content", "value", "parts") if name in part), "")
+        return next((content_text(part[name]) for name in ("text", "content", "value", "parts") if name in part), "")
     return ""
 
 
@@ -75,12 +75,12 @@ def thinking_of(content: object) -> str:
 def refusal_of(content: object) -> str:
     """Return the words of a refusal in the content."""
     parts = map(mapping, content) if isinstance(content, list) else ()
-    return "".join(text_of(part.get("refusal")) for part in parts if part.get("type") == "refusal")
+    return "".join(content_text(part.get("refusal")) for part in parts if part.get("type") == "refusal")
 
 
 def reasoning_of(message: Mapping[str, Any]) -> str:
     """Return the reasoning next to a message's content, in OpenAI's protocol."""
-    return next((text_of(message[key]) for key in _REASONING if message.get(key)), "")
+    return next((content_text(message[key]) for key in _REASONING if message.get(key)), "")
 
 
 def object_in(value: object) -> object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlmbox.models.reply_fields import first_of, mapping, object_in, text_of
+from rlmbox.models.reply_fields import content_text, first_of, mapping, object_in
 
 _ENVELOPES = ("data", "result", "response", "output", "body", "completion", "chat_completion")
 _TEXTS = ("output_text", "generated_text", "response", "completion", "text", "content", "result", "answer", "output")
@@ -40,7 +40,7 @@ def choice_of(choices: object) -> Mapping[str, Any]:
     while isinstance(choices, list) and choices and isinstance(choices[0], list):
         choices = choices[0]
     found = [mapping(object_in(choice)) for choice in choices] if isinstance(choices, list) else [mapping(choices)]
-    filled = (choice for choice in found if text_of(message_of(choice).get("content")).strip())
+    filled = (choice for choice in found if content_text(message_of(choice).get("content")).strip())
     return next(filled, found[0] if found else {})
 
 

@@ -19,11 +19,11 @@ from rlmbox.models.error_bodies import layers_of, words_of
 from rlmbox.models.reply_fields import (
     UnreadableReply,
     WireProtocol,
+    content_text,
     first,
     first_of,
     mapping,
     reasoning_of,
-    text_of,
     thinking_of,
 )
 
@@ -127,15 +127,15 @@ def _openai_delta(chunk: Chunk) -> Delta:
     choice = first_of(chunk.get("choices"))
     delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
     content = delta.get("content")
-    return Delta(text_of(content), reasoning_of(delta) + thinking_of(content))
+    return Delta(content_text(content), reasoning_of(delta) + thinking_of(content))
 
 
 def _anthropic_delta(chunk: Chunk) -> Delta:
     delta = mapping(chunk.get("delta"))
     block = mapping(chunk.get("content_block"))
     return Delta(
-        text_of(delta.get("text")) + text_of(block.get("text")),
-        text_of(delta.get("thinking")) + text_of(block.get("thinking")),
+        content_text(delta.get("text")) + content_text(block.get("text")),
+        content_text(delta.get("thinking")) + content_text(block.get("thinking")),
     )
 
 
@@ -143,8 +143,8 @@ def _google_delta(chunk: Chunk) -> Delta:
     parts = mapping(first(chunk.get("candidates")).get("content")).get("parts")
     known = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
     return Delta(
-        "".join(text_of(part.get("text")) for part in known if not part.get("thought")),
-        "".join(text_of(part.get("text")) for part in known if part.get("thought")),
+        "".join(content_text(part.get("text")) for part in known if not part.get("thought")),
+        "".join(content_text(part.get("text")) for part in known if part.get("thought")),
     )
 
 
@@ -192,7 +192,7 @@ class _OpenAIParts(_Parts):
         self.begun = True
         self.take(_openai_delta(chunk))
         delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
-        self.refusal.append(text_of(delta.get("refusal")))
+        self.refusal.append(content_text(delta.get("refusal")))
         self.calls += [call for call in (delta.get("tool_calls"), delta.get("function_call")) if call]
         self.finish = end_word(choice.get("finish_reason")) or self.finish
         self.is_over |= bool(self.finish)
@@ -218,7 +218,7 @@ class _AnthropicParts(_Parts):
         if block.get("type") == "tool_use":
             self.calls[chunk.get("index")] = {**block, "input": ""}
         elif "partial_json" in delta and chunk.get("index") in self.calls:
-            self.calls[chunk.get("index")]["input"] += text_of(delta["partial_json"])
+            self.calls[chunk.get("index")]["input"] += content_text(delta["partial_json"])
         self.finish = end_word(mapping(chunk.get("delta")).get("stop_reason")) or self.finish
         self.is_over |= bool(self.finish) or chunk.get("type") == "message_stop"
 

@@ -104,7 +104,7 @@ class AuditChain:
 
     def linked(self, event: _Each) -> _Each:
         """Return an event with its digest, if it has a line in the audit."""
-        for line in lines_of(event):
+        for line in audit_lines(event):
             self._head = _digest(self._head, line)
             event = replace(event, audit=self._head)
         return event
@@ -126,7 +126,7 @@ def audit(events: Sequence[Event]) -> Iterator[AuditLine]:
     """
     user = next((str(e.settings.get("user", "")) for e in events if isinstance(e, RunStarted)), "")
     for event in events:
-        for line in lines_of(event):
+        for line in audit_lines(event):
             yield replace(line, facts={"user": user, **line.facts})
 
 
@@ -139,7 +139,7 @@ def verify(events: Sequence[Event], run_id: str) -> AuditVerdict:
     """
     head, fitting, last, before = FIRST, 0, "", 0
     for event in events:
-        lines = list(lines_of(event))
+        lines = list(audit_lines(event))
         reached = head
         for line in lines:
             reached = _digest(reached, line)
@@ -151,7 +151,7 @@ def verify(events: Sequence[Event], run_id: str) -> AuditVerdict:
     return AuditVerdict(run_id, fitting, head, None, last in ("answered", "failed"))
 
 
-def lines_of(event: Event) -> Iterator[AuditLine]:
+def audit_lines(event: Event) -> Iterator[AuditLine]:
     """Yield an event's lines in the audit; most have none.
 
     Args:

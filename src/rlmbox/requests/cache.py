@@ -40,7 +40,7 @@ CREATE INDEX IF NOT EXISTS replies_by_use ON replies (used_at);
 """
 
 
-def default_path() -> Path:
+def default_folder() -> Path:
     """Return the folder of the user's cache for replies; it may not exist yet."""
     return cache_path("replies")
 
@@ -103,7 +103,7 @@ class ReplyCache:
     """
 
     def __init__(self, path: str | Path | None = None, *, policy: str = "", max_bytes: int = MAX_BYTES) -> None:
-        self._directory = Path(path) if path is not None else default_path()
+        self._directory = Path(path) if path is not None else default_folder()
         self._policy = policy
         self._max_bytes = max_bytes
         self._lock = threading.Lock()

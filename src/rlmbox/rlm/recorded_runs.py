@@ -28,7 +28,7 @@ from rlmbox.record.past import Past
 from rlmbox.retrieval.recorded import RecordedEmbedder, RecordedRetriever
 from rlmbox.rlm.argument_checks import check_arguments
 from rlmbox.rlm.needs import check_needs, check_new_limits
-from rlmbox.rlm.setup import Setup, limits_setting, text_of
+from rlmbox.rlm.setup import Setup, context_of, limits_setting
 from rlmbox.types import Answer, CellLimits, Table
 
 
@@ -320,7 +320,7 @@ def _text_again(recorded: Mapping[str, Any], given: Any) -> tuple[Context, Mappi
     if paths is not None and recorded.get("paths") is not None:
         moved = moved_record(recorded, paths)
         return reopen_context(moved), moved
-    return given_context(recorded, text_of(given)), recorded
+    return given_context(recorded, context_of(given)), recorded
 
 
 def _stand_ins(settings: Mapping[str, Any]) -> tuple[Tool, ...]:

@@ -364,7 +364,7 @@ class Setup:
 
     def _text_of(self, context: Openable | None) -> Context:
         if context is not None:
-            return text_of(context)
+            return context_of(context)
         if self.retriever is None:
             raise ConfigError("a question needs a text: pass a context, or an index: RLM(…, retriever='index:PATH')")
         return Context.from_text(CONTEXT_OF_INDEX)
@@ -387,7 +387,7 @@ class Setup:
             await to_thread.run_sync(write_evidence, Run(events), self._evidence_dir / run_id)
 
 
-def text_of(value: Openable) -> Context:
+def context_of(value: Openable) -> Context:
     """Return the text of whatever a user gave as one.
 
     Args:

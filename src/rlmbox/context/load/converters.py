@@ -285,7 +285,7 @@ def _member(name: str, data: bytes, depth: int) -> Events:
     """Read a file that is embedded in another."""
     from rlmbox.context.load.encodings import decoded
 
-    kind = kinds.kind_of(data[: kinds.HEAD_BYTES], name)
+    kind = kinds.file_kind(data[: kinds.HEAD_BYTES], name)
     if kind.name in kinds.COMPRESSED and depth <= _MAX_NESTING:
         out = io.BytesIO()
         try:

@@ -134,7 +134,7 @@ def convert(
         if not stat.S_ISREG(status.st_mode):
             raise ContextError(f"{shown}: is not a regular file; write its content to a file and give that")
         called = name or path.name
-        kind = kinds.kind_of(_beginning(descriptor), called)
+        kind = kinds.file_kind(_beginning(descriptor), called)
         if kind.label:
             raise ContextError(f"{shown}: is {kind.label}")
         if kind.name in kinds.COMPRESSED:
@@ -167,7 +167,7 @@ def unpack(path: Path, *, timeout_s: int = TIMEOUT_S) -> InFile:
     """
     with _opened(path) as descriptor:
         most = min(MAX_UNPACKED_BYTES, max(_ALWAYS_UNPACKED_BYTES, _MAX_PACKING * os.fstat(descriptor).st_size))
-        kind = kinds.kind_of(_beginning(descriptor), path.name)
+        kind = kinds.file_kind(_beginning(descriptor), path.name)
         new = NewText(str(path))
         try:
             with tempfile.TemporaryFile() as said:

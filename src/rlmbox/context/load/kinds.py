@@ -173,7 +173,7 @@ class FileKind:
         return self.name not in (TEXT, BINARY)
 
 
-def kind_of(head: bytes, name: str) -> FileKind:
+def file_kind(head: bytes, name: str) -> FileKind:
     """Return the kind of a file.
 
     Args:

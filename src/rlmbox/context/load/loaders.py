@@ -235,7 +235,7 @@ class _Purse:
             self._left_s -= time.monotonic() - began
 
 
-def kind_of(path: Path) -> str:
+def path_kind(path: Path) -> str:
     """Return the kind of a path, `file` or `directory`.
 
     Raises:
@@ -276,7 +276,7 @@ def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Sing
         take = _take_of(found, str(path))
         _discarding(found, lambda: walking.matches(str(path), take, found.left_out.add, options.selection))
         return found
-    if kind_of(path) == "file":
+    if path_kind(path) == "file":
         called = Path(options.name_of(name)) if options.called else path
         opened = _one(path, called.name, options)
         assert not isinstance(opened, str)  # noqa: S101 - only files that the user did not name are skipped
@@ -374,7 +374,7 @@ def _add_path(found: FoundFiles, name: str) -> None:
     path = _local(name)
     if walking.is_pattern(str(path)):
         walking.matches(str(path), _take_of(found, str(path)), found.left_out.add, options.selection)
-    elif kind_of(path) == "directory":
+    elif path_kind(path) == "directory":
         prefix = Path(options.name_of(name)).as_posix()
         prefix = "" if prefix == "." else prefix.rstrip("/") + "/"
         walking.walk(path, found.take, found.left_out.add, prefix, options.selection)
@@ -404,7 +404,7 @@ def _one(
     """
     file, named = InFile(path), purse is None
     head = file.read(0, min(kinds.HEAD_BYTES, file.size_bytes))
-    kind = kinds.kind_of(head, path.name)
+    kind = kinds.file_kind(head, path.name)
     is_source = kind.name == "html" and not convertible(path, named=named)
     # Naming the encoding of a file means that it is text.
     if is_source or (kind == kinds.FileKind(kinds.BINARY) and named and options.encoding):
@@ -461,7 +461,7 @@ def _converted_within(
             return _several(converting.convert(file.path, timeout_s=seconds))
         unpacked = converting.unpack(file.path, timeout_s=seconds)
         inner = kinds.without_compression(file.path.name)
-        kind_inside = kinds.kind_of(unpacked.read(0, min(kinds.HEAD_BYTES, unpacked.size_bytes)), inner)
+        kind_inside = kinds.file_kind(unpacked.read(0, min(kinds.HEAD_BYTES, unpacked.size_bytes)), inner)
         if kind_inside.is_converted and not (kind_inside.name == "html" and not named):
             if kind_inside.name in kinds.ARCHIVES and not named:
                 return "archive"
@@ -504,12 +504,12 @@ def read_stream(stream: BinaryIO, label: str, options: Options = DEFAULT) -> Sin
         ContextError: It has no text, or there is no room for it.
     """
     head = stream.read(opening.SMALL_BYTES + 1)
-    kind = kinds.kind_of(head[: kinds.HEAD_BYTES], label)
+    kind = kinds.file_kind(head[: kinds.HEAD_BYTES], label)
     if kind.name != kinds.TEXT:
         what = kind.label or ("not text" if kind.name == kinds.BINARY else f"a file of the kind {kind.name}")
         raise ContextError(f"{label}: is {what}; write it to a file, and give that")
     if len(head) <= opening.SMALL_BYTES:
-        return Single(label, opening.text_of(head, label, encoding=options.encoding))
+        return Single(label, opening.decoded_text(head, label, encoding=options.encoding))
     new = NewText(label)
     try:
         while head:

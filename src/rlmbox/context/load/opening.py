@@ -86,7 +86,7 @@ class Opening:
         self._result: Future[OpenedText] = Future()
         self._stop = threading.Event()
         weakref.finalize(self, self._stop.set)
-        key = cache.key_of(file, encoding) if kept else None
+        key = cache.cache_key(file, encoding) if kept else None
         self._look = _Look(file, found, encoding is not None, self._stop, key)
         start_background(partial(self._look.run, self._result), "rlmbox-look", self._stop.set)
 
@@ -177,7 +177,7 @@ class _Look:
             return None
         file: InFile | None = self.file
         if not facts.in_place:
-            file = cache.text_of(self.key, facts, self.file.label)
+            file = cache.cached_text(self.key, facts, self.file.label)
         elif self.file.size_bytes == facts.mark_bytes + facts.size_bytes:
             self.file.skip(facts.mark_bytes)
         else:
@@ -259,10 +259,10 @@ def read_small(
         data = file.read_to_end(_MAX_UNSIZED_BYTES)
     else:
         data = head if len(head) == file.size_bytes else file.read(0, file.size_bytes)
-    return text_of(data, file.label, encoding=encoding, may_be_empty=may_be_empty)
+    return decoded_text(data, file.label, encoding=encoding, may_be_empty=may_be_empty)
 
 
-def text_of(data: bytes, label: str, *, encoding: str | None = None, may_be_empty: bool = False) -> OpenedText:
+def decoded_text(data: bytes, label: str, *, encoding: str | None = None, may_be_empty: bool = False) -> OpenedText:
     """Return the text of the bytes of a file.
 
     Lines that end with a single CR, as on old Macintoshes, end with LF in the result; positions are unchanged.

@@ -72,7 +72,7 @@ class JsonShape:
 
     def add(self, value: object) -> None:
         """Add a value level by level, so that a timeout leaves out the deepest levels."""
-        self.shape.kinds.add(kind_of(value))
+        self.shape.kinds.add(json_type(value))
         level: list[tuple[object, Shape]] = [(value, self.shape)]
         for depth in range(MAX_DEPTH + 1):
             deeper: list[tuple[object, Shape]] = []
@@ -90,7 +90,7 @@ class JsonShape:
             shape.longest = max(shape.longest, len(value))
             if value and is_told:
                 items = shape.items = shape.items or Shape()
-                items.kinds.update(map(kind_of, value))
+                items.kinds.update(map(json_type, value))
                 yield from ((item, items) for item in value)
         elif isinstance(value, dict):
             for key, inner in value.items():
@@ -101,11 +101,11 @@ class JsonShape:
                         continue
                     self._shapes += 1
                     shape.keys[name] = Shape()
-                shape.keys[name].kinds.add(kind_of(inner))
+                shape.keys[name].kinds.add(json_type(inner))
                 yield inner, shape.keys[name]
 
 
-def kind_of(value: object) -> str:
+def json_type(value: object) -> str:
     """Return JSON's name for the type of a value."""
     if isinstance(value, bool):
         return "boolean"

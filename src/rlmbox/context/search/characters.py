@@ -17,7 +17,7 @@ _LONG_CHARS = 1_000
 ASCII_SPACES: CodeRanges = ((0x09, 0x0D), (0x1C, 0x20))
 
 
-def kind_of(char: str) -> CharacterKind:
+def character_kind(char: str) -> CharacterKind:
     """Return the kind of a literal character."""
     return "word" if is_word(char) else "other"
 
@@ -49,7 +49,7 @@ def range_kind(low: str, high: str) -> CharacterKind:
     """Return the common kind of the characters in a range."""
     if ord(high) - ord(low) > _MAX_RANGE_LOOKED_AT:
         return "any"
-    return merged(kind_of(chr(code)) for code in range(ord(low), ord(high) + 1))
+    return merged(character_kind(chr(code)) for code in range(ord(low), ord(high) + 1))
 
 
 def class_kind(negated: bool, items: Iterable[str], kinds: Iterable[CharacterKind]) -> CharacterKind:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from rlmbox.context.search.characters import (
     ASCII_SPACES,
     CharacterKind,
+    character_kind,
     class_kind,
     code_point,
-    kind_of,
     named,
     quoted,
     range_kind,
@@ -188,7 +188,7 @@ class _PatternReader:
             return Leaf("$", width=False) if self.multiline else TextEnd()
         if char in "*+?":
             raise invalid(f"nothing to repeat before {char!r} at position {self.position - 1}")
-        return Leaf(quoted(char), kind_of(char), char=char)
+        return Leaf(quoted(char), character_kind(char), char=char)
 
     def repeated(self, node: PatternNode) -> PatternNode:
         suffix = self.quantifier()
@@ -280,7 +280,7 @@ class _PatternReader:
         if shorthand := self.shorthand(char, inside=False):
             return Leaf(f"[{shorthand[0]}]", shorthand[1])
         literal = self.character(char)
-        return Leaf(quoted(literal), kind_of(literal), char=literal)
+        return Leaf(quoted(literal), character_kind(literal), char=literal)
 
     def three_octal_digits(self) -> bool:
         digits = self.pattern[self.position - 1 : self.position + 2]
@@ -349,7 +349,7 @@ class _PatternReader:
         if isinstance(low, tuple):
             return low
         if self.peek() != "-" or self.peek(2) in ("-", "-]"):
-            return quoted(low), kind_of(low)
+            return quoted(low), character_kind(low)
         self.position += 1
         high = self.class_member()
         if isinstance(high, tuple) or high < low:

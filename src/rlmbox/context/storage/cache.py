@@ -41,7 +41,7 @@ def folder() -> Path | None:
         return None
 
 
-def key_of(file: InFile, encoding: str | None = None) -> str:
+def cache_key(file: InFile, encoding: str | None = None) -> str:
     """Return the cache key of a file in its present state.
 
     Args:
@@ -216,7 +216,7 @@ def _counts(data: bytes) -> Counts | None:
     return Counts(blocks)
 
 
-def text_of(key: str, facts: Facts, label: str) -> InFile | None:
+def cached_text(key: str, facts: Facts, label: str) -> InFile | None:
     """Return the cached copy of a text; None if it is missing or damaged."""
     directory = folder()
     if directory is None:
