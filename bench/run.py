@@ -22,6 +22,7 @@ from pathlib import Path
 
 PARTS = {
     "loop": "Sessions",
+    "long_texts": "Long texts and the event loop",
     "ledger": "The ledger",
     "spend": "Sub-calls",
     "tools": "Tools",

@@ -74,6 +74,12 @@ def _both(first: str, second: str) -> str:
     return f"{first}\n{second}" if first and second else first or second
 
 
+def _without_emphasis(text: str) -> str:
+    """Return a text without marks of emphasis, or of a heading, that begin its last line and end it."""
+    found = _EMPHASIS.search(text, max(0, len(text) - 4))
+    return text[: found.start()] if found else text
+
+
 def _joined(pieces: list[str]) -> str:
     """Put the pieces between thoughts together; none is glued to the line before it."""
     text = ""
@@ -214,7 +220,7 @@ class _Scanner:
             return
         if self._is_in_code():
             return
-        self.kept.append(_EMPHASIS.sub("", self.text[self._from : start]))
+        self.kept.append(_without_emphasis(self.text[self._from : start]))
         self._from, self._thought, self._depth, self._family = start, match.end(), 1, family_of(match.group())
         self._is_doubtful = match["paired"] is not None or not (is_own_line or is_special)
         self._last_close = self._other_close = None
@@ -252,7 +258,7 @@ class _Scanner:
             self._other_close = match
 
     def _end_thought(self, close: re.Match[str]) -> None:
-        self.thoughts.append(_EMPHASIS.sub("", self.text[self._thought : close.start()]))
+        self.thoughts.append(_without_emphasis(self.text[self._thought : close.start()]))
         self._from, self._depth, self._fence = close.end(), 0, None
         self._skip_blank()
 
