@@ -78,6 +78,7 @@ def reply(prompt: str) -> str:
 
 async def main() -> None:
     done = []
+    sys.argv[:] = [""]  # as a program that was not read from a file
     for cells in json.load(sys.stdin):
         session = Session()
         done.append([await session.run(cell) for cell in cells])

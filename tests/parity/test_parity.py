@@ -1,27 +1,61 @@
 """A cell means in every sandbox what it means in CPython; Monty may refuse it, by name."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
+from types import MappingProxyType
 
 import pytest
 
 from parity.parity import Result, expected, groups, ran
-from rlmbox.sandboxes.base import Sandbox
+from rlmbox.context import Context
+from rlmbox.sandboxes.base import Host, Sandbox
 from rlmbox.sandboxes.docker import DockerSandbox
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.types import CellLimits
 from sandboxes.docker_engine import why_no_docker
 from sandboxes.jail_here import why_no_jail
 
+
+class LocalWithHandle(LocalSandbox):
+    """A session with an input too long to be a `str`, so that every cell is rewritten."""
+
+    def __init__(self) -> None:
+        super().__init__(unsafe_no_isolation=True)
+
+    async def start(
+        self,
+        limits: CellLimits,
+        context: Context,
+        host: Host,
+        *,
+        query: str = "",
+        seed: int = 0,
+        inputs: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        limits = replace(limits, inline_limit_chars=context.length)
+        inputs = {**inputs, "long_text": Context.from_text("x" * 1_000)}
+        await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
+
+
 BACKENDS: dict[str, Callable[[], Sandbox]] = {
     "local": lambda: LocalSandbox(unsafe_no_isolation=True),
+    "local with a handle": LocalWithHandle,
     "jail": JailSandbox,
     "docker": DockerSandbox,
 }
-ABSENT = {"docker": why_no_docker(), "jail": why_no_jail(), "wasm": "", "local": "", "monty": ""}
+ABSENT = {
+    "docker": why_no_docker(),
+    "jail": why_no_jail(),
+    "wasm": "",
+    "local": "",
+    "local with a handle": "",
+    "monty": "",
+}
 MAY_REFUSE = {"monty"}
-SAME_WORKER = {"jail", "docker"}
+SAME_WORKER = {"jail", "docker", "local with a handle"}
 """Backends whose worker is that of `local`, in the same Python: a fifth of the groups shows that they run it."""
 MOST_IN_DOCKER = 100
 """Cells of a group that runs in `docker`, where a cell takes twenty times as long as in `jail`, which runs them all."""

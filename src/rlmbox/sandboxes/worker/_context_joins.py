@@ -164,8 +164,8 @@ class TextTemplate:
 
     def join(self, parts: Iterable[Any], /) -> Any:
         """Join parts, as `str.join` does."""
-        listed = [*parts]
-        if not any(map(texts.is_whole, listed)):
+        listed = [*parts] if hasattr(type(parts), "__iter__") else parts
+        if listed is parts or not any(map(texts.is_whole, listed)):
             return self._text.join(listed)
         for number, part in enumerate(listed):
             if not texts.is_whole(part) and not issubclass(type(part), str):
