@@ -149,6 +149,8 @@ def test_the_same_failure_again_is_pointed_out() -> None:
 
 NAMES = ["context", "llm_query", "ctx.search"]
 HINTS = [
+    ("NameError", "name 'FINAL' is not defined", "outside code and alone on a line, write FINAL_VAR(name)"),
+    ("NameError", "name 'SUBMIT' is not defined", "Code cannot answer here"),
     ("NameError", "name 'reslt' is not defined", "Did you mean result?"),
     ("NameError", "name 'llm_qurey' is not defined", "Did you mean llm_query?"),
     ("NameError", "name 'Context' is not defined", "Did you mean context?"),

@@ -470,3 +470,22 @@ def test_a_directory_of_files_that_change_while_they_are_read_is_read_without_th
 
     monkeypatch.setattr(InFile, "read", read)
     assert Context.from_path(tree).skipped["unreadable"] == 1
+
+
+def test_a_file_that_was_replaced_by_a_link_after_it_was_judged_is_not_read(
+    tree: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+):
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.txt"
+    secret.write_text("a secret")
+    real = loaders.FoundFiles.take
+
+    def take(self, name, path):
+        if name == "z.txt":
+            path.unlink()
+            path.symlink_to(secret)
+        real(self, name, path)
+
+    monkeypatch.setattr(loaders.FoundFiles, "take", take)
+    context = Context.from_path(tree)
+    assert context.skipped["unreadable"] == 1
+    assert "a secret" not in context.text()

@@ -13,6 +13,10 @@ _MAX_CANDIDATES = 1_000
 _MAX_NAME_CHARS = 60
 
 _NO_FILES = "There are no files here; the text is in `context`."
+_ANSWERING = ("FINAL", "FINAL_VAR", "SUBMIT")  # which code does not have under `strict`
+_NOT_IN_CODE = (
+    'Code cannot answer here: outside code and alone on a line, write FINAL_VAR(name), or FINAL("the answer").'
+)
 _IS_NONE = "A value is None: a search that finds nothing gives None. Test for it first."
 _CONVERT = "Print type(...) of the values and convert them, as with str(x), int(x) or json.loads(x)."
 
@@ -130,6 +134,8 @@ def _of_name(message: str, names: Sequence[str]) -> str | None:
         return f"{name} is set later in the function. Give it a value first, or pass it as an argument."
     if name == "open":
         return _NO_FILES
+    if name in _ANSWERING:
+        return _NOT_IN_CODE
     if name in ("true", "false", "null"):
         return "Python writes True, False and None; read JSON with json.loads(...)."
     if meant := close_names(name, names):

@@ -402,7 +402,8 @@ def _one(
         empty: Whether it may have no text.
         purse: The time left for converting documents; None if the user named the file.
     """
-    file, named = InFile(path), purse is None
+    named = purse is None
+    file = InFile(path, follow=named)
     head = file.read(0, min(kinds.HEAD_BYTES, file.size_bytes))
     kind = kinds.file_kind(head, path.name)
     is_source = kind.name == "html" and not convertible(path, named=named)

@@ -22,6 +22,7 @@ PIECE_BYTES = 1024 * 1024
 _MAX_READ_BYTES = 1024**3
 _MAX_THREADS = 4
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _SPECIAL_KINDS = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISSOCK, "a socket"),
@@ -81,8 +82,13 @@ class InFile:
         stamp: Device, inode, size and modification time in nanoseconds, which identify one state of one file.
     """
 
-    def __init__(self, path: Path, *, label: str | None = None) -> None:
+    def __init__(self, path: Path, *, label: str | None = None, follow: bool = True) -> None:
         """Open a file.
+
+        Args:
+            path: Its path.
+            label: Its name in errors; None for the path.
+            follow: Whether the path may be a link; False if it was resolved before, and may have been replaced since.
 
         Raises:
             ContextError: It does not exist, cannot be read, or is not a regular file.
@@ -90,7 +96,7 @@ class InFile:
         self.path = path
         self.label = label or str(path)
         self.offset = 0
-        self._descriptor = _open(path, self.label)
+        self._descriptor = _open(path, self.label, 0 if follow else _NO_FOLLOW)
         self._finalizer = weakref.finalize(self, os.close, self._descriptor)
         self._lock = threading.Lock()
         status = os.fstat(self._descriptor)
@@ -250,10 +256,10 @@ def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _open(path: Path, label: str) -> int:
+def _open(path: Path, label: str, flags: int) -> int:
     # Non-blocking, and checked after opening, because the name may refer to something else by then.
     try:
-        descriptor = os.open(path, _OPEN_FLAGS)
+        descriptor = os.open(path, _OPEN_FLAGS | flags)
     except (FileNotFoundError, NotADirectoryError):
         raise missing(label) from None
     except OSError as error:
