@@ -441,6 +441,20 @@ def short_repr(text: str) -> str:
     return repr(text if len(text) <= _MOST_REPR_CHARS else text[: _MOST_REPR_CHARS - 1] + "…")
 
 
+def cut_middle(text: str, max_chars: int, *, dropped: str = " ... [{:,} characters dropped] ... ") -> str:
+    """Return a text without its middle if it is longer than allowed.
+
+    Args:
+        text: The text.
+        max_chars: Characters to keep; the note of what was dropped is in addition to them.
+        dropped: The note, with a place for the number of characters.
+    """
+    if len(text) <= max_chars:
+        return text
+    half = max_chars // 2
+    return text[:half] + dropped.format(len(text) - 2 * half) + text[len(text) - half :]
+
+
 def html_text(text: str) -> str:
     """Return a text as HTML, with its markup escaped and invisible characters written as escapes.
 

@@ -14,7 +14,7 @@ from rlmbox import Context, PythonTool, RLMError
 from rlmbox.errors import ConfigError, SandboxUnavailable
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.tool import ToolResult
-from rlmbox.tool.result import bounded
+from rlmbox.tool.result import cut_to_bytes
 from rlmbox.tool.schema import MAX_CODE_BYTES, MAX_OUTPUT_BYTES, BadCall, ToolCall, read_call
 
 FIELDS = ["stdout", "stderr", "exception", "success", "execution_time", "timed_out"]
@@ -218,7 +218,7 @@ def test_output_above_the_bound_is_cut_with_a_note(tool: PythonTool, character: 
 
 @given(st.text(max_size=3000), st.integers(200, 2000))
 def test_a_bounded_text_has_its_head_and_tail(text: str, most: int) -> None:
-    cut = bounded(text, most)
+    cut = cut_to_bytes(text, most)
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     assert len(cut.encode()) <= most
     assert cut == whole or (cut[:10] == whole[:10] and cut[-10:] == whole[-10:])

@@ -138,7 +138,7 @@ class Limits:
 _DEFAULTS = {each.name: each.default for each in fields(Limits)}
 
 
-def is_number(value: object) -> bool:
+def is_finite_number(value: object) -> bool:
     """Return True for a finite number, which True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -168,7 +168,7 @@ def check_positive(name: str, value: Any) -> None:
     Raises:
         ConfigError: It is not.
     """
-    if not (is_number(value) and value > 0):
+    if not (is_finite_number(value) and value > 0):
         raise ConfigError(f"{name} must be a number above 0, not {value!r}")
 
 

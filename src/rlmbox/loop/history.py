@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rlmbox.budget.tokens import Conversation
-from rlmbox.types import Message
+from rlmbox.types import Message, cut_middle
 
 MAX_REPLY_CHARS = 100_000
 """Longest reply of a model that is kept whole in its own history."""
@@ -64,10 +64,7 @@ class History:
 
     def add_reply(self, text: str) -> None:
         """Append a model's reply; only head and tail of an enormous one."""
-        if len(text) > MAX_REPLY_CHARS:
-            half = MAX_REPLY_CHARS // 2
-            hidden = len(text) - 2 * half
-            text = f"{text[:half]}\n... [{hidden:,} characters of this reply left out] ...\n{text[-half:]}"
+        text = cut_middle(text, MAX_REPLY_CHARS, dropped="\n... [{:,} characters of this reply left out] ...\n")
         # Providers reject an empty message, and a model that said nothing must see that it did.
         self._add(Message("assistant", text if text.strip() else "(empty reply)"))
 

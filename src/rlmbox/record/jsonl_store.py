@@ -35,7 +35,7 @@ def line_of(event: Event) -> str:
     return line
 
 
-def whole_lines(text: bytes) -> Iterator[tuple[int, Mapping[str, object]]]:
+def record_lines(text: bytes) -> Iterator[tuple[int, Mapping[str, object]]]:
     """Yield the number of each line of a trace, from 1, and the event's form on it.
 
     Empty lines are skipped, as is a truncated last line of a process that ended while writing.
@@ -210,7 +210,7 @@ def _nothing() -> None:
 
 def _lines_of(path: Path, text: bytes) -> Iterator[tuple[int, Mapping[str, object]]]:
     try:
-        yield from whole_lines(text)
+        yield from record_lines(text)
     except StoreError as error:
         raise StoreError(f"{path}, {error}") from None
 

@@ -30,7 +30,7 @@ from rlmbox.events import (
 )
 from rlmbox.guard.visible import printable
 from rlmbox.record.hiding import without_table
-from rlmbox.record.jsonl_store import line_of, whole_lines
+from rlmbox.record.jsonl_store import line_of, record_lines
 from rlmbox.record.keys import is_last_word
 from rlmbox.record.past import Past
 from rlmbox.record.summary import RunSummary, summary_of
@@ -78,7 +78,7 @@ class Run:
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error.strerror or error}") from None
         try:
-            events = [from_json(form) for _, form in whole_lines(text)]
+            events = [from_json(form) for _, form in record_lines(text)]
         except StoreError as error:
             raise StoreError(f"{path}, {error}") from None
         if not events:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from rlmbox.budget.limits import check_count, check_positive, is_number
+from rlmbox.budget.limits import check_count, check_positive, is_finite_number
 from rlmbox.errors import ConfigError
 
 _MOST_SAVED = 100.0  # retries that can accumulate while none are needed
@@ -65,7 +65,7 @@ class RetryPolicy:
         check_count("attempts", self.attempts, 1)
         for name in others:
             value = getattr(self, name)
-            if not is_number(value) or value < 0:
+            if not is_finite_number(value) or value < 0:
                 raise ConfigError(f"{name} must be a number of 0 or more, not {value!r}")
         if self.attempt_timeout_s is not None:
             check_positive("attempt_timeout_s", self.attempt_timeout_s)

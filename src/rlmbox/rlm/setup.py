@@ -83,13 +83,7 @@ class Requests:
         Raises:
             ConfigError: The timeout is not more than 0, or one is of a kind that it cannot be.
         """
-        check_arguments(
-            {
-                "retries": retries,
-                "cache": cache,
-                "fallback_when": fallback_when,
-            }
-        )
+        check_arguments({"retries": retries, "cache": cache, "fallback_when": fallback_when})
         if request_timeout_s is not None:
             check_positive("request_timeout_s (--request-timeout)", request_timeout_s)
             retries = replace(retries or RetryPolicy(), attempt_timeout_s=request_timeout_s)
@@ -153,19 +147,10 @@ class Setup:
     ) -> None:
         self.models, self.limits, self.options, self.requests = models, limits, options, requests
         check_arguments(
-            {
-                "sandbox": sandbox,
-                "packages": packages,
-                "hooks": hooks,
-                "telemetry": telemetry,
-                "store": store,
-                "evidence_dir": evidence_dir,
-                "seed": seed,
-                "tools": tools,
-                "retriever": retriever,
-                "guard": guard,
-            }
+            {"sandbox": sandbox, "packages": packages, "guard": guard, "seed": seed, "telemetry": telemetry}
         )
+        check_arguments({"store": store, "evidence_dir": evidence_dir, "retriever": retriever})
+        check_arguments({"hooks": hooks, "tools": tools})
         if (packages or type_check) and not isinstance(sandbox, str):
             what = "packages go" if packages else "type_check goes"
             raise ConfigError(f"{what} with a sandbox's name; what makes sandboxes is given them where it is made")

@@ -1,4 +1,4 @@
-"""Steps shared by all sandboxes: checking a cell before it runs, and shortening its messages afterwards."""
+"""The step shared by all sandboxes before a cell runs: a check of its size."""
 
 from __future__ import annotations
 
@@ -16,16 +16,3 @@ def refused(cell: Cell, limits: CellLimits) -> Execution | None:
         return None
     message = f"a cell may have at most {limits.code_bytes:,} bytes of code"
     return Execution("error", error=CellError("ValueError", message, f"ValueError: {message}"))
-
-
-def bounded(text: str, max_chars: int) -> str:
-    """Return a text, without its middle if it is too long.
-
-    Args:
-        text: The text.
-        max_chars: Number of characters to keep, in addition to the note about what was dropped.
-    """
-    if len(text) <= max_chars:
-        return text
-    half = max_chars // 2
-    return f"{text[:half]} ... [{len(text) - 2 * half:,} characters dropped] ... {text[-half:]}"

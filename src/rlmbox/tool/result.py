@@ -47,10 +47,10 @@ def failure(reason: str, *, execution_time: float = 0.0) -> ToolResult:
         reason: Why.
         execution_time: Seconds until the failure.
     """
-    return ToolResult(exception=bounded(reason), success=False, execution_time=execution_time)
+    return ToolResult(exception=cut_to_bytes(reason), success=False, execution_time=execution_time)
 
 
-def bounded(text: str, max_bytes: int = MAX_OUTPUT_BYTES) -> str:
+def cut_to_bytes(text: str, max_bytes: int = MAX_OUTPUT_BYTES) -> str:
     """Cut the middle of a text that is too long, leaving a note.
 
     Args:
@@ -101,9 +101,9 @@ def of_execution(
     if lost_before:
         stderr = _joined(f"note: {LOST}", stderr)
     return ToolResult(
-        bounded(stdout),
-        bounded(stderr),
-        bounded(exception) if exception else None,
+        cut_to_bytes(stdout),
+        cut_to_bytes(stderr),
+        cut_to_bytes(exception) if exception else None,
         success=exception is None,
         execution_time=round(execution.duration_s or (call.timeout_s if timed_out else 0.0), 6),
         timed_out=timed_out,

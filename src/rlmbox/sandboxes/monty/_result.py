@@ -20,7 +20,6 @@ from pydantic_monty import (
 )
 
 from rlmbox.sandboxes._capture import BoundedText
-from rlmbox.sandboxes._cells import bounded
 from rlmbox.sandboxes.monty._caught import SLICES_ARE_KEYS
 from rlmbox.sandboxes.monty._code import REPR_CHARS, CellSource
 from rlmbox.sandboxes.monty._host import without_proxies
@@ -29,7 +28,7 @@ from rlmbox.sandboxes.monty._syntax import CellRefused
 from rlmbox.sandboxes.monty._types import TypeProblem
 from rlmbox.sandboxes.monty.modules._words import STATISTICS, in_this_version, type_name
 from rlmbox.sandboxes.worker._values import MAX_LEVELS, to_json
-from rlmbox.types import CellError, CellLimits, CellOutcome
+from rlmbox.types import CellError, CellLimits, CellOutcome, cut_middle
 
 _OBJECT_CHARS = 1_000
 _LIMIT_NAMES: dict[CellOutcome, str] = {
@@ -148,7 +147,7 @@ def cell_error(
         limits: The cell's limits.
     """
     if isinstance(error, CheckFailed):
-        said = f"the cell was not run: {bounded(str(error), REPR_CHARS)}"
+        said = f"the cell was not run: {cut_middle(str(error), REPR_CHARS)}"
         return CellError("TypeCheckError", said, f"TypeCheckError: {said}", error.line)
     inner = error.exception() if isinstance(error, MontyError) else error
     frames = _frames(error, feeds)
@@ -175,7 +174,7 @@ def cell_error(
 
 
 def _cell_error_of(name: str, message: str, frames: list[tuple[bool, int, str]], line: int | None) -> CellError:
-    message = bounded(message, REPR_CHARS)
+    message = cut_middle(message, REPR_CHARS)
     lines = ["Traceback (most recent call last):", *(text for _, _, text in _folded(frames))] if frames else []
     return CellError(name, message, "\n".join([*lines, f"{name}: {message}" if message else name]), line)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlmbox.sandboxes._cells import bounded
 from rlmbox.sandboxes.subset.errors import SubsetError, Uncatchable
 from rlmbox.sandboxes.subset.evaluate import MESSAGE_CHARS, SubsetSession
 from rlmbox.sandboxes.subset.json_form import shown_form
 from rlmbox.sandboxes.subset.long_text import LongText
 from rlmbox.sandboxes.subset.values import CONTAINERS, SCALARS, same_kind
-from rlmbox.types import CellError, CellOutcome
+from rlmbox.types import CellError, CellOutcome, cut_middle
 
 _OUTCOMES: dict[str, tuple[CellOutcome, str]] = {
     "steps": ("timeout", "ExecutionTimeout"),
@@ -52,7 +51,7 @@ def value_of(session: SubsetSession, value: Any) -> tuple[object, str | None]:
     if value is None:
         return None, None
     try:
-        shown = encodable(bounded(session.shown(value), MESSAGE_CHARS))
+        shown = encodable(cut_middle(session.shown(value), MESSAGE_CHARS))
     except (Uncatchable, RecursionError):
         shown = f"<{same_kind(value)}, too large to be shown>"
         return shown, shown

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlmbox.sandboxes._cells import bounded
 from rlmbox.sandboxes.subset.builtins import builtins_for
 from rlmbox.sandboxes.subset.check import check, parse
 from rlmbox.sandboxes.subset.errors import (
@@ -29,6 +28,7 @@ from rlmbox.sandboxes.subset.modules import modules_for
 from rlmbox.sandboxes.subset.statements import Statements
 from rlmbox.sandboxes.subset.syntax import check_syntax
 from rlmbox.sandboxes.subset.values import Function, show, text
+from rlmbox.types import cut_middle
 
 _HOST_DEPTH = 12_000
 MESSAGE_CHARS = 20_000
@@ -198,7 +198,7 @@ class SubsetSession:
     def _message(self, error: BaseException) -> str:
         try:
             self.meter.begin()
-            return bounded(text(self.meter, error), MESSAGE_CHARS)
+            return cut_middle(text(self.meter, error), MESSAGE_CHARS)
         except (Uncatchable, RecursionError, MemoryError):
             return "the message is too long"
 
