@@ -14,7 +14,7 @@ from rlmbox.sandboxes.monty._nodes import (
     load,
     own_name,
 )
-from rlmbox.sandboxes.monty._refusals import lacking
+from rlmbox.sandboxes.monty._refusals import OF_KINDS, lacking
 
 _SHOWING = frozenset({"print", "str", "repr", "format", "ascii"})
 _OF_OBJECTS = frozenset({"object", "slice", "eval", "print"})
@@ -23,7 +23,6 @@ _EXCEPTIONS = frozenset(
     "ArithmeticError ZeroDivisionError OverflowError AssertionError NotImplementedError StopIteration OSError "
     "FileNotFoundError PermissionError TimeoutError MemoryError ImportError BaseException".split()
 )
-_OF_KINDS = {"List": "list", "Dict": "dict", "Set": "set", "FrozenSet": "frozenset", "Tuple": "tuple"}
 _KNOWN = frozenset(dir(builtins))
 
 
@@ -61,8 +60,8 @@ class CallsRewriting(MethodsRewriting):
         if isinstance(node, ast.Tuple):
             node.elts = [self._kinds(one) for one in node.elts]
         name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-        is_one = name in _OF_KINDS and self._is_of_typing(node)
-        return load(_OF_KINDS[name]) if is_one else node
+        is_one = name in OF_KINDS and self._is_of_typing(node)
+        return load(OF_KINDS[name]) if is_one else node
 
     def _leave(self, node: ast.Call) -> None:
         """Convert the arguments of a host call to types that can leave the worker."""

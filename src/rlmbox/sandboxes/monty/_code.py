@@ -267,7 +267,7 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
     code = code.replace("\r\n", "\n").replace("\r", "\n")
     lines = tuple(code.split("\n"))
     tree = _parsed(code)
-    _own_imports.expand_stars(tree)
+    _own_imports.replace(tree)
     names = tuple(dict.fromkeys(_bound_names(tree.body)))
     bound = {*known.bound, *names, *_large.bound_names(tree)}
     errors = _errors.Errors.of(tree, bound, known)

@@ -20,8 +20,11 @@ OWN_MODULES = frozenset({"re"})
 OWN_NAMES = {module: names for module, names in ADDED_NAMES.items() if module not in OWN_MODULES}
 
 
-def expand_stars(tree: ast.Module) -> None:
-    """Rewrite `from math import *` to an import of each name, if the module has all the names that it has in CPython.
+def replace(tree: ast.Module) -> None:
+    """Rewrite imports that Monty lacks to ones that it has.
+
+    `from math import *` imports each name, if the module has all the names that it has in CPython;
+    `from collections.abc import Iterable` is from `typing`.
 
     Args:
         tree: The cell, modified in place.
@@ -29,6 +32,11 @@ def expand_stars(tree: ast.Module) -> None:
     Raises:
         CellRefused: The module lacks some; the message has the line to write.
     """
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or node.module != "collections.abc" or node.level:
+            continue
+        if all(one.name in native_modules()["typing"] for one in node.names):
+            node.module = "typing"  # for annotations they are the same
     for node in tree.body:
         if not isinstance(node, ast.ImportFrom) or node.level or [one.name for one in node.names] != ["*"]:
             continue

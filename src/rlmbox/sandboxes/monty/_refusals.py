@@ -19,6 +19,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, TypeGuard
 
 from rlmbox.sandboxes.monty import _syntax, _tuples
+from rlmbox.sandboxes.monty._members import KINDS
 from rlmbox.sandboxes.monty._nodes import OWN_PREFIX
 from rlmbox.sandboxes.monty._syntax import CellRefused
 from rlmbox.sandboxes.monty.modules import MODULES, offered_names
@@ -60,7 +61,7 @@ SHIMMED_BUILTINS = frozenset(
 
 _LACKING = {
     "bytearray": "bytes, or a list of int",
-    "classmethod": "a plain function",
+    "classmethod": "@classmethod on a method",
     "compile": "the code itself in a cell",
     "complex": "pairs of float",
     "delattr": "an attribute that is None",
@@ -70,12 +71,19 @@ _LACKING = {
     "input": "the question, which is in `query`",
     "locals": "SHOW_VARS() for the variables, and their names in the code",
     "memoryview": "slices of bytes",
-    "property": "a plain method",
-    "staticmethod": "a plain function",
+    "property": "@property on a method",
+    "staticmethod": "@staticmethod on a method",
     "super": "one class without a base",
     "vars": "SHOW_VARS() for the variables",
     "__import__": "an import statement",
 }
+OF_KINDS = {"List": "list", "Dict": "dict", "Set": "set", "FrozenSet": "frozenset", "Tuple": "tuple"}
+"""Names of `typing` that `isinstance` takes for classes."""
+_OF_ONE = {
+    "dir": "hasattr(x, 'name')",
+    "vars": "dataclasses.asdict(x), or x.name for each name",
+}
+"""What to write in the place of a builtin that is asked about one object."""
 _DUNDERS = frozenset(
     "__init__ __repr__ __str__ __eq__ __hash__ __iter__ __next__ __getitem__ __setitem__ __contains__ __call__ __add__ "  # noqa: SIM905
     "__radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __floordiv__ __mod__ __enter__ __exit__ __slots__ "
@@ -92,6 +100,12 @@ CALLED_BY = {
 }
 """Methods to call through a builtin or an operator instead, with their number of arguments."""
 _READABLE_DUNDERS = frozenset({"__name__", "__class__", "__init__", "__doc__"})
+_DUNDER_WAYS = {
+    "__dict__": "dataclasses.asdict(x), or x.name for each name",
+    "__len__": "len(x)",
+    "__module__": "type(x).__name__",
+    "__qualname__": "__name__",
+}
 _NO_ATTRIBUTES = {
     "with_traceback": "the exception as it is",
     "add_note": "the text in the exception's message",
@@ -101,9 +115,22 @@ _NO_ATTRIBUTES = {
     "cache_info": "a dict as the cache, and count yourself",
     "cache_clear": "a dict as the cache, and clear that",
 }
+_MEMBER_WAYS = {
+    "abstractmethod": "a plain method that raises NotImplementedError",
+    "cache": "a dict in self",
+    "cached_property": "@property that keeps its value in self",
+    "lru_cache": "a dict in self",
+    "setter": "a plain method, such as set_value",
+}
+"""What to write in the place of a decorator of a method."""
 _BASE_HINTS = {
     "Exception": "a class at the top of the cell whose base is Exception, ValueError, KeyError or their like",
-    "Enum": "a dict, or names with values",
+    "Enum": "a class with plain attributes, such as class Color: RED = 1",
+    "IntEnum": "a class with plain attributes, such as class Color: RED = 1",
+    "StrEnum": "a class with plain attributes, such as class Color: RED = 'red'",
+    "JSONEncoder": "json.dumps(value, default=function)",
+    "Generic": "a class without a base; annotations are free",
+    "Protocol": "a class without a base; annotations are free",
     "NamedTuple": "fields alone in it, or @dataclass",
     "TypedDict": "a plain dict",
     "ABC": "a class without a base",
@@ -171,6 +198,7 @@ def check(
         _check_text(node)
         if isinstance(node, ast.Call):
             _check_call(node, bound)
+            _check_kinds(node, modules)
         if (
             isinstance(node, ast.Name)
             and isinstance(node.ctx, ast.Load)
@@ -280,11 +308,8 @@ def _check_call(node: ast.Call, bound: Collection[str]) -> None:
     function = node.func
     if _is_type_of_builtin(node, bound):
         raise lacking(ast.unparse(node), "the name of the function", node)
-    if (
-        ast.unparse(function) in ("isinstance", "issubclass")
-        and ast.unparse(node.args[-1] if node.args else node) == "type"
-    ):
-        raise lacking(f"{ast.unparse(function)}(..., type)", "callable(value), or the class itself", node)
+    if isinstance(function, ast.Name) and function.id in _OF_ONE and node.args and function.id not in bound:
+        raise lacking(f"{function.id}(x)", _OF_ONE[function.id], node)
     if _writes(node):
         raise lacking("a file to write to", "a variable, or io.StringIO()", node)
     if ast.unparse(function) in ("asyncio.gather", "gather") and any(one.arg for one in node.keywords):
@@ -295,6 +320,21 @@ def _check_call(node: ast.Call, bound: Collection[str]) -> None:
         for option in node.keywords:
             if option.arg in _JSON_HOOKS:
                 raise lacking(f"json.{function.attr}({option.arg}=...)", "a loop over what json.loads gives", node)
+
+
+def _check_kinds(node: ast.Call, modules: dict[str, str]) -> None:
+    """Refuse `isinstance(x, Iterable)`, for which Monty has no classes."""
+    if not isinstance(node.func, ast.Name) or node.func.id not in ("isinstance", "issubclass") or len(node.args) != 2:
+        return
+    for kind in node.args[1].elts if isinstance(node.args[1], ast.Tuple) else [node.args[1]]:
+        name = ast.unparse(kind)
+        module, _, last = name.rpartition(".")
+        stands_for = f"{modules.get(module)}.{last}" if module else modules.get(name, "")
+        if name == "type":
+            raise lacking(f"{node.func.id}(x, type)", "callable(x), or the class itself", node)
+        if stands_for.startswith("typing.") and last not in OF_KINDS:
+            way = "its classes, as in isinstance(x, (list, tuple, dict))"
+            raise lacking(f"{node.func.id}(x, {name})", way, node)
 
 
 def _is_type_of_builtin(node: ast.Call, bound: Collection[str]) -> bool:
@@ -329,7 +369,8 @@ def _check_class(node: ast.AST, *, is_whole: bool, methods: Collection[int]) -> 
             way = _BASE_HINTS.get(name.rpartition(".")[2], "")
             if not way and name.endswith(("Error", "Exception")):
                 way = _BASE_HINTS["Exception"]
-            raise lacking(f"a class with a base, such as {node.name}({name}),", way or "a class without a base", node)
+            way = way or f"a class without a base, with what it needs of {name} in it"
+            raise lacking(f"a class with a base, such as {node.name}({name}),", way, node)
     if node.keywords:
         raise lacking("a class with a keyword such as metaclass", "a plain class", node)
     for member in node.body:
@@ -342,7 +383,13 @@ def _check_member(member: ast.FunctionDef | ast.AsyncFunctionDef, methods: Colle
         raise lacking(f"{member.name} of a class", "a method with a plain name, and call it", member)
     for decorator in member.decorator_list:
         if id(decorator) not in methods:
-            raise lacking(f"@{ast.unparse(decorator)} on a method", "a plain method or function", member)
+            name = ast.unparse(decorator)
+            way = (
+                "a class at the top of the cell"
+                if name in KINDS
+                else _MEMBER_WAYS.get(name.partition("(")[0].rpartition(".")[2], "")
+            )
+            raise lacking(f"@{name} on a method", way or "a plain method or function", member)
 
 
 def _check_slots(tree: ast.Module) -> None:
@@ -387,7 +434,7 @@ def _check_builtin(node: ast.Name) -> None:
 def _check_attribute(node: ast.Attribute, modules: dict[str, str]) -> None:
     name = node.attr
     if name.startswith("__") and name.endswith("__") and name not in _READABLE_DUNDERS and name not in _DUNDERS:
-        raise lacking(f".{name}", "", node)
+        raise lacking(f".{name}", _DUNDER_WAYS.get(name, ""), node)
     if name in _NO_ATTRIBUTES:
         raise lacking(f".{name}", _NO_ATTRIBUTES[name], node)
     if isinstance(node.value, ast.Name) and node.value.id in modules:
@@ -470,21 +517,46 @@ _OF_INTERPRETER = {f"sys.{name}": "what Python 3.11 has, without asking for it" 
 """Names of `sys` that describe the interpreter, which is a different one."""
 _MODULE_WAYS = {
     "abc": "a class without a base",
+    "array": "a list",
+    "ast.dump": "ast.literal_eval for values; code itself cannot be read",
+    "ast.parse": "ast.literal_eval for values; code itself cannot be read",
+    "asyncio.create_task": "await asyncio.gather(*[...])",
     "calendar": "datetime",
+    "cmath": "math",
     "collections.ChainMap": "{**a, **b}",
     "collections.OrderedDict": "a dict, which keeps its order",
     "concurrent.futures": "llm_batch(prompts), or await asyncio.gather(*[...])",
-    "enum": "a dict, or names with values",
-    "fractions": "decimal, or pairs of int",
+    "contextlib.contextmanager": "a class with __enter__ and __exit__",
+    "contextlib.ExitStack": "with statements inside each other",
     "dataclasses.fields": "dataclasses.asdict(item), which has the names and the values",
+    "datetime.tzinfo": "datetime.timezone(timedelta(hours=...))",
+    "difflib.ndiff": "difflib.unified_diff",
+    "enum": "a class with plain attributes, such as class Color: RED = 1",
+    "fnmatch": "str.endswith, or re",
+    "fractions": "decimal, or pairs of int",
+    "functools.cached_property": "@property that keeps its value in self",
+    "functools.singledispatch": "isinstance in an if",
+    "functools.total_ordering": "sorted(items, key=...)",
     "html": "str.replace",
+    "html.parser": "re",
     "inspect": "SHOW_VARS() for the variables",
+    "locale": "f'{number:,}'",
     "logging": "print",
+    "operator.methodcaller": "lambda item: item.method()",
     "os": "the text in `context`; there are no files",
     "pickle": "json",
-    "struct": "slices of bytes",
+    "shlex": "str.split, or re.findall",
+    "statistics.correlation": "statistics.mean and sum",
+    "statistics.covariance": "statistics.mean and sum",
+    "statistics.NormalDist": "statistics.mean and statistics.stdev",
+    "string.Formatter": "str.format",
+    "struct": "int.from_bytes(data[a:b], 'little')",
     "subprocess": "Python itself; there are no processes",
+    "sys.exc_info": "except ... as e",
     "threading": "llm_batch(prompts), or await asyncio.gather(*[...])",
-    "urllib.parse": "str.split",
+    "typing.TypedDict": "a plain dict",
+    "urllib.parse": "str.split and str.replace",
     "uuid": "random",
+    "warnings": "print",
+    "zoneinfo": "datetime.timezone(timedelta(hours=...))",
 }
