@@ -86,7 +86,7 @@ class Polars:
 
 @pytest.mark.parametrize(("value", "said"), [(3, "not int"), ({1}, "not set"), (Polars(), r"give it.to_pandas\(\)")])
 async def test_a_context_that_is_no_text_is_a_mistake_in_a_setting(value: Any, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"a context is made of a str.*{said}"):
+    with pytest.raises(ConfigError, match=f"a context is made from a str.*{said}"):
         await rlm("FINAL(ok)").aask("?", value)
 
 

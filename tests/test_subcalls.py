@@ -225,7 +225,7 @@ async def test_a_model_that_is_not_at_hand_is_an_error_that_names_those_that_are
     sub = echo()
     code = f"try:\n    said = {call.format(model)}\nexcept Exception as error:\n    said = str(error)\nFINAL(said)"
     said = await value_of(code, sub)
-    assert "is not at hand; there are root, sub" in str(said)
+    assert "is not available; there are root, sub" in str(said)
     assert sub.requests == []
 
 

@@ -123,7 +123,10 @@ class Money:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: pd.DataFrame({"a": [Money()]}), "the column 'a' holds a .*Money, which does not cross; convert it"),
+        (
+            lambda: pd.DataFrame({"a": [Money()]}),
+            "the column 'a' holds a .*Money, which cannot be passed to a sandbox; convert it",
+        ),
         (lambda: pd.DataFrame({"a": pd.arrays.SparseArray([0, 1])}), r"'a' has the type Sparse.*sparse.to_dense\(\)"),
         (lambda: pd.DataFrame([[1]], columns=[Money()]), "the names of columns holds a .*Money"),
         (lambda: type("GeoFrame", (pd.DataFrame,), {})({"a": [1]}), r"it is a GeoFrame.*give pandas.DataFrame\(…\)"),

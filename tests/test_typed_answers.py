@@ -271,7 +271,7 @@ HOSTILE_SCHEMAS = {
     NESTED: "nested too deeply",
     DOUBLED: "takes more than 50,000 steps",
     "schema = {'anyOf': [{}] * 100_000}": "more than 2,000 parts",
-    "schema = {'$schema': 5}": "is no text",
+    "schema = {'$schema': 5}": "is not a text",
     "schema = {'multipleOf': 1e-300}": "a number that cannot be checked",
     "schema = {'uniqueItems': True, 'type': 'integer'}": "",
 }

@@ -267,16 +267,16 @@ def test_without_a_place_for_a_cache_documents_are_converted_each_time(
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("a.pdf", b"no pdf at all", "cannot be converted: it is broken or not of its kind"),
-        ("a.pdf", b"", "cannot be converted: it is broken or not of its kind"),
-        ("a.pdf", pdf(["text"])[:200], "cannot be converted: it is broken or not of its kind"),
+        ("a.pdf", b"no pdf at all", "cannot be converted: it is damaged, or not what its name says"),
+        ("a.pdf", b"", "cannot be converted: it is damaged, or not what its name says"),
+        ("a.pdf", pdf(["text"])[:200], "cannot be converted: it is damaged, or not what its name says"),
         ("a.pdf", pdf(["", ""]), "it has no text, only pictures of it; recognise it first"),
-        ("a.docx", b"PK\3\4 broken", "it is broken or not of its kind"),
-        ("a.docx", zipped({"x": "y"}), "it is broken or not of its kind"),
+        ("a.docx", b"PK\3\4 broken", "it is damaged, or not what its name says"),
+        ("a.docx", zipped({"x": "y"}), "it is damaged, or not what its name says"),
         ("a.xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is locked by a password; save it without one"),
         ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an old Word document; save it as .docx"),
-        ("a.xlsx", b"\0" * 5_000, "it is broken or not of its kind"),
-        ("a.txt", b"text", "has no ending of a document that can be converted; convert it"),
+        ("a.xlsx", b"\0" * 5_000, "it is damaged, or not what its name says"),
+        ("a.txt", b"text", "does not have the extension of a document that can be converted; convert it"),
     ],
 )
 def test_a_document_that_cannot_be_read_is_one_line_that_names_it(tmp_path: Path, name: str, data: bytes, message: str):

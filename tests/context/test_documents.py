@@ -161,7 +161,7 @@ def test_of_gives_a_context_back_and_reads_paths(tmp_path: Path):
 
 @pytest.mark.parametrize("value", [3, None, object(), {1, 2}])
 def test_of_refuses_what_is_no_text(value: object):
-    with pytest.raises(TypeError, match="a context is made of"):
+    with pytest.raises(TypeError, match="a context is made from"):
         Context.of(value)
 
 

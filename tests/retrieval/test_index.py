@@ -294,7 +294,7 @@ async def test_an_index_of_a_later_version_is_read_by_that_version_only(tmp_path
     manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 7, "shards": 3'))
     before = manifest.read_bytes()
     for attempt in (lambda: IndexRetriever(tmp_path / "a.idx"), lambda: asyncio.run(built(tmp_path, CORPUS))):
-        with pytest.raises(RetrievalError, match="has format 7, which a later rlmbox has made"):
+        with pytest.raises(RetrievalError, match="has format 7, which a later version of rlmbox wrote"):
             await anyio.to_thread.run_sync(attempt)
     assert manifest.read_bytes() == before
 

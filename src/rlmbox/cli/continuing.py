@@ -263,7 +263,7 @@ def _said_difference() -> Hook:
 
     def say(event: Event) -> None:
         if isinstance(event, CellDiffered):
-            line = f"note: the cell of turn {event.cell.turn} printed otherwise than it did when it was recorded"
+            line = f"note: the cell of turn {event.cell.turn} printed something else than when it was recorded"
             console.print(Text(line, style="yellow"))
 
     return say

@@ -96,7 +96,7 @@ class Context(Searching):
                 return cls.from_documents(value)
             return cls._of_list(value)
         raise TypeError(
-            f"a context is made of a str, bytes, a pathlib.Path, a list or a dict, not {type(value).__name__}"
+            f"a context is made from a str, bytes, a pathlib.Path, a list or a dict, not {type(value).__name__}"
             f"{structured.instead_of(value, 'it')}"
         )
 

@@ -185,7 +185,7 @@ class AnswerRules:
             return None
         execution = await namespace.evaluate("answer")
         answer = execution.value
-        # It is shown as text where it holds a text that is too long for a value.
+        # Shown as text if it contains a text that is too long for a value.
         if execution.error is None and not (isinstance(answer, str) and _OF_HANDLE.search(answer)):
             if not (isinstance(answer, Mapping) and answer.get("ready") is True):
                 return None
@@ -245,12 +245,12 @@ class AnswerRules:
 
 
 def _content(value: object) -> object:
-    """Return what the dictionary `answer` holds, where that is the value, as in `FINAL(answer)`; else the value."""
+    """Return the content of the dictionary `answer` if that is the value, as in `FINAL(answer)`; else the value."""
     return value["content"] if isinstance(value, Mapping) and value.keys() == {"content", "ready"} else value
 
 
 def _is_written(name: object, cells: Sequence[Cell]) -> bool:
-    """Return whether code has a call of FINAL_VAR with this very text, and not with what holds it."""
+    """Return whether code calls FINAL_VAR with this literal text, and not with a variable."""
     trees = (program(cell.code) for cell in cells if "FINAL_VAR" in cell.code)
     calls = (node for tree in trees if tree is not None for node in ast.walk(tree) if isinstance(node, ast.Call))
     return any(
@@ -268,8 +268,8 @@ def _is_like_iterator(value: object) -> bool:
 async def _value_of(namespace: Namespace, expression: str) -> Execution:
     """Evaluate the expression of an answer: as in a call of `FINAL`, an iterator becomes the list of its items.
 
-    A text too long for one value is shown as a word on it, alone or in a list, as any cell's last expression is; an
-    answer is it not.
+    As a cell's last expression, a text too long for one value is shown as a notice, alone or in a list; such a notice
+    is no answer.
     """
     execution = await namespace.evaluate(expression)
     if isinstance(execution.value, str) and _OF_HANDLE.search(execution.value):

@@ -88,7 +88,7 @@ def _text_of(value: Any) -> Context:
     if not isinstance(value, Context | str | list | dict):
         raise TypeError(
             "context is a str, a list, a dict or a part of the text by ctx.slice_view(start, end), "
-            f"and the whole text where it is left out; not {type(value).__name__}"
+            f"or left out for the whole text; not {type(value).__name__}"
         )
     try:
         return Context.of(value)
@@ -113,11 +113,11 @@ def read_text(value: Any, own: Context, inputs: Mapping[str, object] = MappingPr
     of = own if name == "context" else inputs.get(name) if isinstance(name, str) else None
     if not isinstance(of, Context):
         raise ValueError(  # noqa: TRY004 - the type of the argument is right
-            "a part of a text is what ctx.slice_view(start, end) gives, or a slice of a long input"
+            "a part of a text is what ctx.slice_view(start, end) returns, or a slice of a long input"
         )
     bounds = value[SLICE_KEY]
     if not (isinstance(bounds, list) and len(bounds) == 2 and all(type(bound) is int for bound in bounds)):
-        raise ValueError("a part of the context is what ctx.slice_view(start, end) gives")
+        raise ValueError("a part of the context is what ctx.slice_view(start, end) returns")
     return of if bounds == [0, of.length] else of.slice_view(*bounds)
 
 

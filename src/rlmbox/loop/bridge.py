@@ -185,8 +185,8 @@ class Bridge:
             where = f"turn {key.rsplit('/', 5)[1]}" if key.count("/") > 5 else key
             raise RecordEnded(
                 StoreError(
-                    f"a cell of {where} that had ended calls {call.function.name} otherwise than it did when it was "
-                    "recorded, so the run cannot go on; look at it with rlmbox show, or fork it from an earlier turn"
+                    f"a cell of {where} that had ended calls {call.function.name} differently than when it was "
+                    "recorded, so the run cannot continue; look at it with rlmbox show, or fork it from an earlier turn"
                 )
             )
         make = self._unknown if journal.was_cut(key) and call.function.name in self.unrepeatable else self._chain

@@ -84,7 +84,7 @@ class _Steps:
         def counted(*arguments: Any) -> Any:
             self._left -= 1
             if self._left < 0:
-                raise UnusableSchema(f"to check the value against the schema takes more than {_MOST_STEPS:,} steps")
+                raise UnusableSchema(f"checking the value against the schema takes more than {_MOST_STEPS:,} steps")
             return keyword(*arguments)
 
         return counted
@@ -93,7 +93,7 @@ class _Steps:
 def _check_size(schema: Any) -> None:
     """Refuse a schema that would take seconds to read."""
     if isinstance(schema, Mapping) and not isinstance(schema.get("$schema", ""), str):
-        raise ValueError("that is not a JSON Schema: $schema is no text")  # noqa: TRY004 - it is a dict
+        raise ValueError("that is not a JSON Schema: $schema is not a text")  # noqa: TRY004 - it is a dict
     if sum(1 for _ in islice(_parts(schema), _MOST_PARTS + 1)) > _MOST_PARTS:
         raise ValueError(f"the schema has more than {_MOST_PARTS:,} parts")
 

@@ -71,4 +71,4 @@ def check_progress(task: Task, turn: Turn, proposal: Proposal, *, sent_back: boo
     what = "the reply had neither code nor an answer"
     if task.useless < most:
         what = "the same cell failed in the same way" if turn.failed else "the same code gave the same output"
-    raise Stalled(f"{what} {most} times in a row; nothing would come of more turns", limit=most, used=most, depth=depth)
+    raise Stalled(f"{what} {most} times in a row; more turns would not help", limit=most, used=most, depth=depth)

@@ -467,7 +467,7 @@ class Subcalls:
             return self._run.sub_model
         known = self.models()
         if not isinstance(name, str) or name not in known:
-            raise ValueError(f"model {name!r} is not at hand; there are {', '.join(sorted(known))}")
+            raise ValueError(f"model {name!r} is not available; there are {', '.join(sorted(known))}")
         return known[name]
 
     def models(self) -> dict[str, Model]:

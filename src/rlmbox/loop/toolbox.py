@@ -157,7 +157,7 @@ class Toolbox:
             )
         lacking = sorted(set(recorded) - set(names))
         if lacking:
-            raise ConfigError(f"the run has the tools {', '.join(lacking)}, which their server has not any more")
+            raise ConfigError(f"the run has the tools {', '.join(lacking)}, which their server no longer has")
         self._of_sources = tuple(tool.named(name) for tool, name in zip(found, names, strict=True))
         self.check_signatures(signatures)
 

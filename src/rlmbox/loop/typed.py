@@ -69,7 +69,7 @@ class AnswerType:
         """Return the description of the type for the model.
 
         in_code: True if code submits the answer, False if the reply is the answer.
-            in_code: True where code gives the answer, False where the reply is the answer.
+            in_code: True if code submits the answer, False if the reply is the answer.
         """
         if not in_code and not self.schema:
             return "Reply with one JSON value and nothing else."

@@ -87,7 +87,7 @@ def _place(url: str) -> tuple[_Address, bytes]:
     """Return the address of a URL, and the request target."""
     read = httpx2.URL(url)
     if read.scheme not in ("http", "https") or not read.host:
-        raise httpx2.UnsupportedProtocol(f"{url!r} is no address of an HTTP server")
+        raise httpx2.UnsupportedProtocol(f"{url!r} is not the address of an HTTP server")
     is_tls = read.scheme == "https"
     host = read.raw_host.decode("ascii")
     return _Address(host, read.port or (443 if is_tls else 80), is_tls, _is_name(host)), read.raw_path

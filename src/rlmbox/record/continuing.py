@@ -47,7 +47,7 @@ async def read_run(store: Store, run_id: str) -> Sequence[Event]:
     if not events:
         close = get_close_matches(run_id, [each.run_id for each in await store.runs()], n=1)
         hint = f"did you mean {close[0]}? " if close else ""
-        raise StoreError(f"there is no run {run_id!r} in the store; {hint}rlmbox runs lists those that there are")
+        raise StoreError(f"there is no run {run_id!r} in the store; {hint}rlmbox runs lists the existing ones")
     return events
 
 

@@ -315,7 +315,7 @@ def _lines_of_session(event: Event) -> Iterator[str]:
         case RunResumed():
             yield "its own from here on" if event.is_fork else f"resumed; {_under_way(event.uncertain)}"
         case CellDiffered():
-            yield f"turn {event.cell.turn} printed otherwise than it did: {one_line(event.now)}"
+            yield f"turn {event.cell.turn} printed something else than before: {one_line(event.now)}"
         case _:
             pass
 

@@ -82,7 +82,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
     """
     version = _version_of(connection, path)
     if version != STORE_FORMAT:
-        raise StoreError(f"{path} has format {version} and cannot be brought to {STORE_FORMAT} where it is; copy it")
+        raise StoreError(f"{path} has format {version} and cannot be migrated to {STORE_FORMAT} in place; copy it")
 
 
 def _version_of(connection: sqlite3.Connection, path: Path) -> int:

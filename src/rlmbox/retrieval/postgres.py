@@ -168,7 +168,7 @@ class PostgresRetriever:
         try:
             parts = conninfo_to_dict(dsn)
         except Exception as error:  # noqa: BLE001 - psycopg's own error contains the whole address, with the password
-            raise ConfigError(f"the address of the database is not one: {type(error).__name__}") from None
+            raise ConfigError(f"the address of the database is invalid: {type(error).__name__}") from None
         self._dsn, self._sql, self._table_name = dsn, sql, table
         self._table = sql.Identifier(*table.split("."))
         self._filters, self._config, self._embedder = tuple(filters), config, embedder

@@ -96,7 +96,7 @@ def _migrate(dsn: str, dimensions: int | None) -> int:
         version = int(row[0]) if row else 0
         if version > len(MIGRATIONS):
             raise RetrievalError(
-                f"the schema rlmbox is of version {version}, which a later rlmbox has made; update rlmbox"
+                f"the schema rlmbox is of version {version}, which a later version of rlmbox wrote; update rlmbox"
             )
         for number, step in enumerate(MIGRATIONS[version:], version + 1):
             connection.execute(step.encode())

@@ -64,7 +64,7 @@ def main(kind: str, name: str, seconds: int, memory_bytes: int, output_bytes: in
         answer, status = {"error": str(error)}, FAILED
     except Exception as error:  # noqa: BLE001 - a library may raise anything for a broken file
         reason = f"{type(error).__name__}: {error}"[:_REASON_CHARS]
-        answer, status = {"error": f"it is broken or not of its kind ({reason})"}, FAILED
+        answer, status = {"error": f"it is damaged, or not what its name says ({reason})"}, FAILED
     target = sys.stderr.buffer if kind in kinds.COMPRESSED else output
     target.write(json.dumps(answer).encode() + b"\n")
     target.write(body)

@@ -140,7 +140,9 @@ def convert(
         if kind.name in kinds.COMPRESSED:
             raise ContextError(f"{shown}: is compressed more than once; unpack it first")
         if not kind.is_converted:
-            raise ContextError(f"{shown}: has no ending of a document that can be converted; convert it to text first")
+            raise ContextError(
+                f"{shown}: does not have the extension of a document that can be converted; convert it to text first"
+            )
         key = _key(path, status, called)
         if (kept := _kept(key)) is not None:
             return kept
@@ -182,7 +184,7 @@ def unpack(path: Path, *, timeout_s: int = TIMEOUT_S) -> InFile:
 
 def _check_unpacked(path: Path, ended: int, is_full: bool, said: IO[bytes], timeout_s: float) -> None:
     if ended and is_full:
-        raise ContextError(f"{path}: unpacks to far more than it is, or to more than 4 GiB; unpack it yourself")
+        raise ContextError(f"{path}: unpacks to far more than its size, or to more than 4 GiB; unpack it yourself")
     if ended:
         _answer(path, path.name, ended, said, timeout_s)
 

@@ -49,7 +49,9 @@ class _TableWriter:
         pd, kind = self._pd, type(value)
         if kind not in (pd.DataFrame, pd.Series):
             base = "DataFrame" if isinstance(value, pd.DataFrame) else "Series"
-            raise NotATable(f"it is a {kind.__name__}, which only its own library makes; give pandas.{base}(…) of it")
+            raise NotATable(
+                f"it is a {kind.__name__}, which only its own library can create; pass pandas.{base}(…) of it"
+            )
         form: dict[str, object] = {"kind": kind.__name__, "index": self._axis(value.index, "the index")}
         if kind is pd.Series:
             form["name"] = self._scalar(value.name, "the name")
@@ -94,7 +96,7 @@ class _TableWriter:
         for name, write in writers:
             if type(dtype) is getattr(self._pd, name, None):
                 return write(values, where)
-        raise NotATable(f"{where} has the type {dtype}, which does not cross; {_remedy(str(dtype))}")
+        raise NotATable(f"{where} has the type {dtype}, which cannot be passed to a sandbox; {_remedy(str(dtype))}")
 
     def _numpy(self, array: Any, where: str) -> dict[str, object]:
         dtype = array.dtype
@@ -110,7 +112,7 @@ class _TableWriter:
         elif dtype.kind == "c" and dtype.itemsize <= 16:
             values = [_floats([number.real, number.imag]) for number in array.tolist()]
         else:
-            raise NotATable(f"{where} has the type {dtype}, which does not cross; {_remedy(str(dtype))}")
+            raise NotATable(f"{where} has the type {dtype}, which cannot be passed to a sandbox; {_remedy(str(dtype))}")
         return {"type": "numpy", "dtype": str(dtype), "values": values}
 
     def _masked(self, values: Any, where: str) -> dict[str, object]:
@@ -167,7 +169,7 @@ class _TableWriter:
         if kind is float:
             return value if math.isfinite(value) else ["float", repr(value)]
         if level > _MOST_LEVELS:
-            raise NotATable(f"{where} holds a value that is nested too deeply, or in itself")
+            raise NotATable(f"{where} holds a value that is nested too deeply, or contains itself")
         if kind in (list, tuple, set, frozenset):
             return [kind.__name__, *(self._scalar(item, where, level + 1) for item in value)]
         if kind is dict:
@@ -176,7 +178,9 @@ class _TableWriter:
         written = _plain_scalar(value) or self._own_scalar(value, where)
         if written is None:
             name = f"{kind.__module__}.{kind.__qualname__}"
-            raise NotATable(f"{where} holds a {name}, which does not cross; convert it first, such as with .map(str)")
+            raise NotATable(
+                f"{where} holds a {name}, which cannot be passed to a sandbox; convert it first, such as with .map(str)"
+            )
         return written
 
     def _own_scalar(self, value: Any, where: str) -> list[object] | None:

@@ -141,7 +141,7 @@ def _with_words(layout: Layout, context: Context, tell: Callable[[Progress], Non
         if work.resumed:
             return _with_words(layout, context, tell)
         raise RetrievalError(
-            f"{layout.folder} cannot be brought up to date ({error}); where the disk has room, it is broken: "
+            f"{layout.folder} cannot be updated ({error}); unless the disk is full, it is damaged: "
             "delete it, and rebuild it"
         ) from None
 

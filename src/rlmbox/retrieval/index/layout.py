@@ -90,7 +90,7 @@ class Layout:
             raise RetrievalError(f"{self.folder} cannot be read: {getattr(error, 'strerror', None) or error}") from None
         if not name.startswith(_GENERATION) or "/" in name or os.sep in name:
             raise RetrievalError(
-                f"{self.folder} is no index of rlmbox, or a broken one; build one, in a folder that is not there yet: "
+                f"{self.folder} is not an index of rlmbox, or is damaged; build one in a new folder: "
                 "rlmbox index build FOLDER --out PATH"
             )
         return name
@@ -111,7 +111,7 @@ class Layout:
             version = int(found["format"])
             if version > FORMAT:
                 raise RetrievalError(
-                    f"{self.folder} has format {version}, which a later rlmbox has made; this one reads up to "
+                    f"{self.folder} has format {version}, which a later version of rlmbox wrote; this one reads up to "
                     f"{FORMAT}: pip install -U rlmbox"
                 )
             return Manifest(**found)

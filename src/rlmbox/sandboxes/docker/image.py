@@ -93,7 +93,9 @@ def import_host(*, tag: str = DEFAULT_IMAGE, engine_url: str | None = None) -> N
         SandboxUnavailable: There is no engine, or this is not Linux.
     """
     if sys.platform != "linux":
-        raise SandboxUnavailable("only a Python on Linux can be made an image; leave --from-host out to build one")
+        raise SandboxUnavailable(
+            "only a Python on Linux can be imported as an image; leave out --from-host to build one"
+        )
     _import(_pack_host, tag, engine_url)
 
 

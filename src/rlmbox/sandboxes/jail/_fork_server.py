@@ -264,7 +264,7 @@ def _told(gate: _socket.socket) -> bytes:
     try:
         message, _ = receive(gate)
     except TimeoutError:
-        raise _Failed("no word from it") from None
+        raise _Failed("it did not answer") from None
     if not message or message.startswith(b"-"):
         raise _Failed(message[1:].decode(errors="replace") or "it ended while it was built")
     return message

@@ -276,7 +276,7 @@ def admit(packages: tuple[str, ...], context_fd: int | None) -> GivenJail:
                 raise SandboxUnavailable(_with_remedy(said)) from None
         except TimeoutError:
             raise SandboxUnavailable(f"no jail was ready within {_START_TIMEOUT_S:g} s") from None
-    raise SandboxUnavailable("the process that makes jails ended twice without a word; see the kernel's log")
+    raise SandboxUnavailable("the process that makes jails ended twice without a message; see the kernel's log")
 
 
 def close_fork_servers() -> None:

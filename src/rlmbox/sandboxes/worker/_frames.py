@@ -251,7 +251,7 @@ def _put_back(frame: dict[str, Any], texts: memoryview) -> None:
     at = 0
     for way in _field(frame, "aside", list, optional=True) or ():
         if type(way) is not list or len(way) < 2 or type(way[-1]) is not int or not 0 <= way[-1] <= len(texts) - at:
-            raise Violation("it sent a text of a size that it is not")
+            raise Violation("it sent a text of the wrong size")
         *leading, last, size = way
         holder: Any = frame
         for step in leading:
@@ -270,7 +270,7 @@ def _part(holder: Any, step: Any) -> Any:
     is_step = step in holder if type(holder) is dict and type(step) is str else False
     is_step = is_step or (type(holder) is list and type(step) is int and 0 <= step < len(holder))
     if not is_step:
-        raise Violation("it sent a text for a place that there is not")
+        raise Violation("it sent a text for a place that does not exist")
     return holder[step]
 
 
@@ -465,7 +465,7 @@ def _done(frame: dict[str, Any]) -> Done:
 def _names(frame: dict[str, Any]) -> tuple[str, ...]:
     names = _field(frame, "restored", list, optional=True) or []
     if len(names) > _MAX_RESTORED or not all(type(name) is str and len(name) <= _NAME_CHARS for name in names):
-        raise Violation("it sent names that are none")
+        raise Violation("it sent invalid names")
     return tuple(names)
 
 

@@ -494,7 +494,7 @@ def _result(call: CallFrame, value: Any) -> bytes:
     try:
         return encode({"id": call.id, "value": value})
     except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"{call.name}() gave a value that is not JSON: {error}") from None
+        raise TypeError(f"{call.name}() returned a value that is not JSON: {error}") from None
 
 
 def _failure(call: CallFrame, error: Exception) -> bytes:

@@ -22,7 +22,7 @@ def read_zip(file: IO[bytes], member: Attached) -> Events:
     try:
         archive = zipfile.ZipFile(file)
     except zipfile.BadZipFile:
-        raise Unreadable("it is broken or not of its kind (not a ZIP archive)") from None
+        raise Unreadable("it is damaged, or not what its name says (not a ZIP archive)") from None
     files = _Files()
     for info in archive.infolist():
         if info.is_dir():
@@ -55,7 +55,7 @@ def read_tar(file: IO[bytes], member: Attached) -> Events:
             yield from _members(archive, files, member)
     except (tarfile.TarError, EOFError) as error:
         if not files.any:
-            raise Unreadable(f"it is broken or not of its kind ({type(error).__name__})") from None
+            raise Unreadable(f"it is damaged, or not what its name says ({type(error).__name__})") from None
         yield Omitted("unreadable", "the rest of the archive")
     if not files.any:
         raise Unreadable("it has no file that is text")

@@ -15,9 +15,9 @@ def read_notebook(file: IO[bytes]) -> Events:
     try:
         book = json.load(file)
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"it is broken or not of its kind ({type(error).__name__})") from None
+        raise Unreadable(f"it is damaged, or not what its name says ({type(error).__name__})") from None
     if not isinstance(book, dict):
-        raise Unreadable("it is broken or not of its kind (not a notebook)")
+        raise Unreadable("it is damaged, or not what its name says (not a notebook)")
     language = str(
         _get(book, "metadata", "language_info", "name") or _get(book, "metadata", "kernelspec", "language") or ""
     )

@@ -27,7 +27,7 @@ class Package:
         try:
             self._archive = zipfile.ZipFile(file)
         except zipfile.BadZipFile:
-            raise Unreadable("it is broken or not of its kind (not a ZIP archive)") from None
+            raise Unreadable("it is damaged, or not what its name says (not a ZIP archive)") from None
         self.names = frozenset(self._archive.namelist())
 
     def part(self, name: str) -> bytes:
@@ -43,7 +43,7 @@ class Package:
             with self._archive.open(info) as part:
                 return part.read(MAX_PART_BYTES)
         except (KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise Unreadable(f"it is broken or not of its kind ({type(error).__name__}: {name})") from None
+            raise Unreadable(f"it is damaged, or not what its name says ({type(error).__name__}: {name})") from None
 
     def xml(self, name: str) -> Element:
         """Return a part as a tree of elements with namespaces removed.
@@ -76,7 +76,7 @@ def parsed(xml: bytes) -> Element:
     try:
         root = ET.fromstring(xml)  # noqa: S314 - expat limits entities, the process everything else
     except ET.ParseError as error:
-        raise Unreadable(f"it is broken or not of its kind (ParseError: {error})") from None
+        raise Unreadable(f"it is damaged, or not what its name says (ParseError: {error})") from None
     for element in root.iter():
         element.tag = str(element.tag).rpartition("}")[2]
     return root

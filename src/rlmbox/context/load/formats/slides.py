@@ -16,7 +16,7 @@ def read_slides(file: IO[bytes]) -> Events:
     """Read a presentation in slide order."""
     package = Package(file)
     if _PRESENTATION not in package.names:
-        raise Unreadable("it is broken or not of its kind (it has no presentation)")
+        raise Unreadable("it is damaged, or not what its name says (it has no presentation)")
     for number, name in enumerate(_slides(package), 1):
         slide = package.xml(name)
         hidden = " (hidden)" if slide.get("show") == "0" else ""
