@@ -129,7 +129,7 @@ class Money:
         ),
         (lambda: pd.DataFrame({"a": pd.arrays.SparseArray([0, 1])}), r"'a' has the type Sparse.*sparse.to_dense\(\)"),
         (lambda: pd.DataFrame([[1]], columns=[Money()]), "the names of columns holds a .*Money"),
-        (lambda: type("GeoFrame", (pd.DataFrame,), {})({"a": [1]}), r"it is a GeoFrame.*give pandas.DataFrame\(…\)"),
+        (lambda: type("GeoFrame", (pd.DataFrame,), {})({"a": [1]}), r"it is a GeoFrame.*pass pandas.DataFrame\(…\)"),
     ],
 )
 def test_what_cannot_cross_is_refused_by_name(make: Callable[[], Any], said: str) -> None:

@@ -29,12 +29,12 @@ HOSTILE = {
     **{
         f"a text for the place {way.decode()}": (beside(way, b"abc"), reason)
         for way, reason in {
-            b"3": "of a size",
-            b"[]": "of a size",
+            b"3": "of the wrong size",
+            b"[]": "of the wrong size",
             b'["value", 0]': "that is taken",
-            b'["value", 0, 4]': "of a size",
-            b'["value", 0, -1]': "of a size",
-            b'["value", 0, true]': "of a size",
+            b'["value", 0, 4]': "of the wrong size",
+            b'["value", 0, -1]': "of the wrong size",
+            b'["value", 0, true]': "of the wrong size",
             b'["value", -1, 3]': "that does not exist",
             b'["value", 3, 3]': "that does not exist",
             b'["value", false, 3]': "that does not exist",
@@ -44,7 +44,7 @@ HOSTILE = {
             b'["value", [0], 3]': "that does not exist",
             b'["value", 1, 3]': "that is taken",
             b'["value", 3], ["value", 3]': "that is taken",
-            b'["value", 0, 2], ["value", 2, "k", 2]': "of a size",
+            b'["value", 0, 2], ["value", 2, "k", 2]': "of the wrong size",
             b'["value", 0, 1], ["value", 0, 1]': "that is taken",
             b'["aside", 0, 3]': "that is taken",
         }.items()

@@ -81,7 +81,7 @@ class Bridge:
             chain = _around(chain, each)
         self._chain = chain
         self._keys = CallKeys(scope.session_id)
-        self.stop: Callable[[RLMError], None] = _let_go
+        self.stop: Callable[[RLMError], None] = _ignore_error
         self.unrepeatable: frozenset[str] = frozenset()
         self.recomputed: frozenset[str] = frozenset()
 
@@ -247,7 +247,7 @@ _ERROR_DATA = frozenset(
 )
 
 
-def _let_go(_error: RLMError) -> None:
+def _ignore_error(_error: RLMError) -> None:
     """Do nothing, if there is no question to end."""
 
 

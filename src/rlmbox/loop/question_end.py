@@ -158,7 +158,7 @@ class QuestionEnd:
         self._answers.forget()
         # A child's error carries the child's partial answer; this session's caller needs this session's.
         self._recorder.note_guarding(len(task.turns), events.SessionFailed)
-        error.partial, task.error = await self._had(task, error), error
+        error.partial, task.error = await self._result_so_far(task, error), error
         self.free()
         failed = await self._recorder.append(
             events.SessionFailed,
@@ -169,7 +169,7 @@ class QuestionEnd:
         )
         error.partial = failed.partial
 
-    async def _had(self, task: Task, error: RLMError) -> Answer | None:
+    async def _result_so_far(self, task: Task, error: RLMError) -> Answer | None:
         """Return the result so far, from the record if the question ended there with the same error."""
         recorded = self._recorder.next_recorded(events.SessionFailed)
         if isinstance(recorded, events.SessionFailed) and recorded.message == str(error):

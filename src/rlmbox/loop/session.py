@@ -226,7 +226,7 @@ class Session:
 
     async def _ready_for(self, question: str) -> Any:
         """Prepare the namespace for a question; return the facts about the text for the first one, None for others."""
-        await self._mend()
+        await self._rebuild_if_cut()
         if not self._questions:
             return await self._parts.opening.facts()
         if self._parts.opening.direct is None:
@@ -374,10 +374,10 @@ class Session:
         """
         self._check_process()
         if self.task is None or self.task.is_finished:  # otherwise a cell may be running
-            await self._mend()
+            await self._rebuild_if_cut()
         return await self._parts.namespace.variables()
 
-    async def _mend(self) -> None:
+    async def _rebuild_if_cut(self) -> None:
         """Rebuild the variables if the last cell was cut in the middle, and its sandbox with it."""
         if self._parts.namespace.is_cut:
             await self._parts.namespace.rebuild()

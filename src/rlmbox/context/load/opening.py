@@ -87,7 +87,7 @@ class Opening:
         self._stop = threading.Event()
         weakref.finalize(self, self._stop.set)
         key = cache.cache_key(file, encoding) if kept else None
-        self._look = _Look(file, found, encoding is not None, self._stop, key)
+        self._look = _Scan(file, found, encoding is not None, self._stop, key)
         start_background(partial(self._look.run, self._result), "rlmbox-look", self._stop.set)
 
     def text(self, timeout_s: float | None = None) -> OpenedText | None:
@@ -122,7 +122,7 @@ class _OpeningStopped(Exception):
 
 
 @dataclass(slots=True)
-class _Look:
+class _Scan:
     """A scan of a file in its own thread. It must not refer to the `Opening`, whose finalizer stops it."""
 
     file: InFile

@@ -18,7 +18,7 @@ from rlmbox.context import Context
 from rlmbox.sandboxes._texts import NamedText
 
 _MOST_KEPT, _KEPT_BYTES = 4, 64 * 1024 * 1024
-_TOLD_BYTES = 1 << 15  # sending so much in the first frame is quicker than making a file
+_INLINE_BYTES = 1 << 15  # sending so much in the first frame is quicker than making a file
 
 
 class LaidOut:
@@ -40,7 +40,7 @@ class LaidOut:
                 self._offsets[each.name] = backing.offset
                 self.fd = backing.open()
                 return
-        filed = [each for each in texts if each.is_handle or each.text.size_bytes > _TOLD_BYTES]
+        filed = [each for each in texts if each.is_handle or each.text.size_bytes > _INLINE_BYTES]
         offset = 0
         for each in filed:
             self._offsets[each.name] = offset

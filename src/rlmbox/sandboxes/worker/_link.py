@@ -81,7 +81,7 @@ class _Expired(Exception):
     """The deadline has passed."""
 
 
-class _Unheeded(Exception):
+class _InterruptIgnored(Exception):
     """The cell ignored its interrupt."""
 
 
@@ -214,7 +214,7 @@ class Link:
             return self._is_open
         if not self._interrupt():
             return False
-        self._end_within(INTERRUPT_GRACE_S, _Unheeded())
+        self._end_within(INTERRUPT_GRACE_S, _InterruptIgnored())
         return True
 
     def close(self) -> None:
@@ -326,7 +326,7 @@ class Link:
                     if not self._answer_at_once(message):
                         return message
                 await self._wire.wait()
-        except (Violation, OutputFlood, OSError, _Expired, _Unheeded, _Aborted) as error:
+        except (Violation, OutputFlood, OSError, _Expired, _InterruptIgnored, _Aborted) as error:
             return self._lost(error)
 
     async def _read(self, body: bytes) -> Reply:
@@ -341,7 +341,7 @@ class Link:
             return Lost("crashed", f"the worker broke the protocol: {error}")
         if isinstance(error, OutputFlood):
             return Lost("output", self._too_much().message)
-        if isinstance(error, _Unheeded):
+        if isinstance(error, _InterruptIgnored):
             return Lost("error", "the cell went on after it was interrupted, so its process was killed")
         if isinstance(error, _Expired):
             return Lost("timeout", "it did not end when it was interrupted, so its process was killed")

@@ -142,7 +142,7 @@ class WorkerSandbox:
         self._started = self._closed = False
         self._texts: tuple[NamedText, ...] = ()
         self._case_bytes = 0
-        self._untold: Lost | None = None
+        self._unreported: Lost | None = None
 
     async def start(
         self,
@@ -169,7 +169,7 @@ class WorkerSandbox:
             self.notes = (*self.notes, _large_note([each.name for each in handles]))
         self._lock = anyio.Lock(fast_acquire=True)  # an asyncio.Lock would be bound to one event loop
         self._started = True
-        await self._alone(self._launch)
+        await self._exclusively(self._launch)
 
     async def execute(self, cell: Cell) -> Execution:
         """Run a cell; see `Sandbox.execute`."""
@@ -177,7 +177,7 @@ class WorkerSandbox:
         began = time.perf_counter()
         if (too_long := refused(cell, self._limits)) is not None:
             return too_long
-        reply, output = await self._alone(partial(self._request, {"type": "execute", "code": cell.code}))
+        reply, output = await self._exclusively(partial(self._request, {"type": "execute", "code": cell.code}))
         stdout, stderr, dropped = self._merged(reply, output)
         duration_s = time.perf_counter() - began
         if isinstance(reply, Lost):
@@ -202,9 +202,9 @@ class WorkerSandbox:
         self._check_open()
         if self._link is None:
             return {}
-        reply, _ = await self._alone(partial(self._request, {"type": "variables"}))
+        reply, _ = await self._exclusively(partial(self._request, {"type": "variables"}))
         if isinstance(reply, Lost):
-            self._untold = reply
+            self._unreported = reply
         if isinstance(reply, Lost) or not isinstance(reply.value, dict):
             return {}
         return {name: str(text) for name, text in reply.value.items()}
@@ -228,13 +228,13 @@ class WorkerSandbox:
                 self._link.abort()
             if self._started:
                 async with self._lock:
-                    await self._bury()
+                    await self._reap_worker()
 
     def _check_open(self) -> None:
         if self._closed or not self._started:
             raise SandboxError("this sandbox is closed; open a new session")
 
-    async def _alone(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
+    async def _exclusively(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
         """Run `work` with exclusive use of the worker; an exception, such as cancellation, closes the sandbox."""
         async with self._lock:
             self._check_open()
@@ -243,12 +243,12 @@ class WorkerSandbox:
             except BaseException:
                 self._closed = True
                 with anyio.CancelScope(shield=True):
-                    await self._bury()
+                    await self._reap_worker()
                 raise
 
     async def _request(self, message: Mapping[str, Any]) -> tuple[Done | Lost, Sequence[BoundedText]]:
-        if self._untold is not None and message["type"] == "execute":  # the worker was lost while listing variables
-            untold, self._untold = self._untold, None
+        if self._unreported is not None and message["type"] == "execute":  # the worker was lost while listing variables
+            untold, self._unreported = self._unreported, None
             return untold, (BoundedText(0), BoundedText(0))
         if self._link is None:
             try:
@@ -261,7 +261,7 @@ class WorkerSandbox:
         if not isinstance(reply, Lost):
             return reply, output
         with anyio.CancelScope(shield=True):
-            how = await self._bury()
+            how = await self._reap_worker()
         why = f"{reply.message} ({how})" if reply.ended else reply.message
         after = "" if self._closed else "; its variables are lost, and the next cell starts in a fresh namespace"
         return replace(reply, message=why + after), output
@@ -293,10 +293,10 @@ class WorkerSandbox:
         if lost is not None:
             said = self._link.printed()[-1].text().rstrip().rpartition("\n")[2][:500]  # last line of a traceback
             with anyio.CancelScope(shield=True):
-                how = await self._bury()
+                how = await self._reap_worker()
             raise SandboxUnavailable(f"the worker did not start: {lost.message} ({how}) {said}".strip())
 
-    async def _bury(self) -> str:
+    async def _reap_worker(self) -> str:
         """Kill and reap the worker, if there is one, and return how it ended."""
         process, link = self._process, self._link
         self._process = self._link = None
