@@ -47,7 +47,7 @@ def test_the_limits_are_those_of_the_page() -> None:
         steps=50_000, memory_bytes=64 * 2**20, call_depth=100, code_chars=20_000, output_chars=2_000
     )
     assert CellLimits().recursion_depth == 1_000
-    assert "| `CellLimits.recursion_depth`, 1,000; 100 in `rlmbox subset` |" in PAGE
+    assert "| `CellLimits.recursion_depth`, 1,000; 100 in `rlmbox subset`; never more than about 1,300 |" in PAGE
     assert (default_limits("strict").pattern_chars, default_limits("wide").pattern_chars) == (1_000, 10_000)
     assert len(str(2**INT_BITS)) == 4_300
     assert MAX_DECOMPRESSED_BYTES == 1_000_000
