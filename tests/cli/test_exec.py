@@ -54,6 +54,13 @@ def test_standard_input_is_a_cell_by_default_and_by_name(cells: list[str]) -> No
     assert rlmbox("exec", cells[0], "-", stdin="x + 2").stdout == "first\n22\n"
 
 
+def test_a_file_may_declare_its_encoding(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes("# -*- coding: latin-1 -*-\nprint('é')".encode("latin-1"))
+    assert rlmbox("exec", str(tmp_path / "a.py")).stdout == "é\n"
+    (tmp_path / "b.py").write_bytes("print('é')".encode("latin-1"))
+    refused(rlmbox("exec", str(tmp_path / "b.py")), 2, "b.py is not Python source: byte 7 is not UTF-8")
+
+
 def test_output_and_errors_go_their_own_ways(tmp_path: Path) -> None:
     done = rlmbox("exec", stdin="import sys\nprint('out')\nprint('err', file=sys.stderr)\n{'a': 'ü'}")
     assert (done.stdout, done.stderr) == ("out\n{'a': 'ü'}\n", "err\n")

@@ -221,18 +221,31 @@ def _read(files: Sequence[str]) -> list[_Source]:
     """Read the cells.
 
     Raises:
-        ConfigError: A file cannot be read, or is no UTF-8 text.
+        ConfigError: A file cannot be read, or decoded.
     """
     sources = []
     for name in files:
         try:
             data = standard_input().read() if name == "-" else Path(name).read_bytes()
-            sources.append(_Source(name, data.decode("utf-8-sig")))
+            sources.append(_Source(name, _decoded(data)))
         except OSError as error:
             raise ConfigError(f"{name} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{name} is not Python source: byte {error.start:,} is not UTF-8") from error
+            where = f"byte {error.start:,} is not {error.encoding.upper()}"
+            raise ConfigError(f"{name} is not Python source: {where}") from error
     return sources
+
+
+def _decoded(data: bytes) -> str:
+    """Decode Python source, which may declare its encoding in one of its first two lines (PEP 263)."""
+    import io
+    import tokenize
+
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    except SyntaxError:  # not UTF-8, or an encoding that there is not
+        encoding = "utf-8-sig"
+    return data.decode(encoding)
 
 
 def _folder_of(package: str) -> Path:
