@@ -7,16 +7,17 @@ that is not told by events, or that cannot be read back, hears of it from the te
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from unittest.mock import patch
 
 import pytest
 
 from rlmbox import RLM, Run
 from rlmbox.errors import RLMError
-from rlmbox.events import Event, QuestionAsked, RunResumed, SessionFailed, SessionFinished, to_json
+from rlmbox.events import CellDiffered, Event, QuestionAsked, RunResumed, SessionFailed, SessionFinished, to_json
 from rlmbox.record.fold import fold
 from rlmbox.record.hiding import whole, without_table
-from rlmbox.record.journal import MemoryStore
+from rlmbox.record.journal import Journal, MemoryStore
 from rlmbox.record.past import TOLD, Past
 
 PLACES = re.compile(r"tests/test_(session|concluding|subcalls|steering|guarding|hooks|spend)\w*\.py::")
@@ -57,9 +58,11 @@ async def replayed(rlm: RLM, store: MemoryStore, run_id: str) -> None:
     assert not Past(events).unanswered, "what was paid for has its end, under the same key"
     assert str(run)
     seen: list[Event] = []
+    anew: list[str] = []
     rlm._setup.hooks = (seen.append,)
     try:
-        answer = await rlm.areplay(run_id)
+        with patch.object(Journal, "add", noting(Journal.add, anew)):
+            answer = await rlm.areplay(run_id)
     except RLMError as error:
         ended = f"{type(error).__name__}: {error}"
         assert run.error == ended
@@ -67,10 +70,23 @@ async def replayed(rlm: RLM, store: MemoryStore, run_id: str) -> None:
         assert run.error is None, run.error
         assert to_json(answer.text) == to_json(run.answer.text if run.answer else None)
         assert answer.cost_usd == run.cost_usd
+    # A cell that a limit cut, which ended the run, has no end in the record.
+    assert run.error or not anew, f"{anew} would be recorded twice where a run is resumed; see CONTRIBUTING.md"
     # The values that the guard hid are in the run's record, for its owner, and no hook sees them.
     told = [without_table(event) for event in events]
     if seen != told:  # what is equal has an equal form, which takes ten times as long to make
         assert [to_json(event) for event in seen] == [to_json(event) for event in told]
+
+
+def noting(add: Callable[[Journal, Event], Event], kinds: list[str]) -> Callable[[Journal, Event], Event]:
+    """Return a journal's `add` that notes what a replay would record for a second time."""
+
+    def noted(journal: Journal, event: Event) -> Event:
+        if event.KEPT and journal.is_sealed and not isinstance(event, CellDiffered):
+            kinds.append(event.kind)
+        return add(journal, event)
+
+    return noted
 
 
 @pytest.fixture(autouse=True)
