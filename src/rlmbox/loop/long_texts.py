@@ -1,4 +1,4 @@
-"""Work on texts that may be long, which must not hold the event loop."""
+"""Work on texts that may be long, without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONG_CHARS = 100_000
 
 
 async def off_loop(work: Callable[[str], _Result], text: str) -> _Result:
-    """Return what a function makes of a text; a long text is worked on in a thread, and no cancellation comes between.
+    """Apply a function to a text; to a long one in a thread, shielded from cancellation.
 
     Args:
         work: The function.
