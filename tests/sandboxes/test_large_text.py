@@ -109,6 +109,13 @@ def questions(draw: Callable[[Any], Any], text: str, *, patterns: bool) -> Any:
                         f"context.upper().find({sub!r}) if context.isascii() else 0",
                         f"{sub!r} in context.lower()",
                         f"context.partition({sub!r})[0][:]",
+                        f"f'{{context}}|{{context}}'[{a}:{b}:{c}]",
+                        f"(context + {sub!r} + context).find({sub!r}, {span})",
+                        f"('ab' + context).rfind({sub!r}, {span})",
+                        f"{sub!r}.join([context, 'a', context]).count({sub!r})",
+                        f"'%s a %s' % (context, {sub!r}) == context + ' a ' + {sub!r}",
+                        f"[*'{{}}\\n{{}}'.format(context, {sub!r}).splitlines()]",
+                        f"[context < {text!r} + {sub!r}, {sub!r} + context >= context]",
                     ]
                     if patterns
                     else ()

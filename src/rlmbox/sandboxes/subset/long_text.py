@@ -71,7 +71,8 @@ class LongText:
 
     def _span(self, start: Any, end: Any) -> tuple[int, int]:
         first, last, _ = slice(start, end).indices(self._context.length)
-        return first, last
+        beyond = first == self._context.length and start is not None and start > first
+        return first + beyond, last  # beyond the end of a `str` there is not even the empty text
 
     def find(self, sub: Any, start: Any = None, end: Any = None) -> int:
         """Return the position of the first occurrence, or -1."""

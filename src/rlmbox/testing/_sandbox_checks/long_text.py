@@ -28,6 +28,10 @@ async def check_a_long_context_is_searched(make_sandbox: MakeSandbox) -> None:
         expect_equal(await repl.value(code), wanted, "what is found")
         code = "[context.startswith('line 0'), context.endswith('end'), context.index('the'), context == 'the end']"
         expect_equal(await repl.value(code), [True, True, TEXT.index("the"), False], "what is found")
+        end = len(TEXT)
+        code = f"[context.find('', {end}), context.find('', {end + 1}), context.count('', {end + 1}), "
+        code += f"context.startswith('', {end + 1}), context.rfind('', 3, 2)]"
+        expect_equal(await repl.value(code), [end, -1, 0, False, -1], "where the empty text is")
         await repl.error("context.index('nowhere')", "ValueError")
 
 
