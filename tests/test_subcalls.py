@@ -161,6 +161,11 @@ async def test_a_reply_that_is_not_json_is_sent_back() -> None:
     assert "not JSON" in sub.requests[1][-1].content
 
 
+async def test_a_schema_that_is_not_named_as_such_is_an_error_with_the_remedy() -> None:
+    code = "try:\n    llm_query_json('a', {'type': 'array'})\nexcept TypeError as error:\n    FINAL(str(error))"
+    assert "schema=" in str(await value_of(code, ScriptedModel([], name="sub")))
+
+
 async def test_a_model_that_never_gives_json_is_an_error_of_the_cell() -> None:
     sub = ScriptedModel(["no", "never", "no", "at no time"], name="sub")
     code = "try:\n    llm_query_json('a')\nexcept ValueError as error:\n    FINAL(str(error))"

@@ -76,7 +76,8 @@ def read_prompt(prompt: Any, chunk: Any = "") -> str:
         raise TypeError(f"a prompt is a str, not {type(prompt).__name__}")
     chunk = "" if chunk is None else chunk
     if not isinstance(chunk, str):
-        raise TypeError(f"a context chunk is a str, not {type(chunk).__name__}")
+        remedy = "; give a JSON Schema by its name, schema=…" if isinstance(chunk, dict) else ""
+        raise TypeError(f"a context chunk is a str, not {type(chunk).__name__}{remedy}")
     text = f"{prompt}\n\n{chunk}" if chunk else prompt
     if not text.strip():
         raise ValueError("the prompt is empty")
