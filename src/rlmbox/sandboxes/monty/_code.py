@@ -325,7 +325,8 @@ def read_expression(code: str, *, known: Known = _NOTHING, hidden: Collection[st
 def _parsed(code: str) -> ast.Module:
     try:
         tree = ast.parse(code)
-        symtable.symtable(code, "<cell>", "exec")  # finds conflicting declarations, without generating code
+        if "global" in code or ":=" in code:
+            symtable.symtable(code, "<unknown>", "exec")  # finds conflicting declarations, without generating code
     except SyntaxError as error:
         raise CellRefused(error.msg, error.lineno, type(error).__name__) from None
     except ValueError as error:
