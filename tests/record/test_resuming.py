@@ -294,7 +294,7 @@ async def test_a_finished_cell_that_calls_otherwise_stops_the_run_and_says_where
         shorter.write(event)
     again = RLM(ScriptedModel([], name="root"), sub_model=sub, store=shorter, sandbox=unsafe)
     asked = len(sub.requests)
-    with pytest.raises(StoreError, match=r"a cell of turn 1 that had ended calls llm_query otherwise"):
+    with pytest.raises(StoreError, match=r"a cell of turn 1 that had ended calls llm_query differently"):
         await again.aresume("audit")
     assert len(sub.requests) == asked
 
