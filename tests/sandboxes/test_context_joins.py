@@ -15,6 +15,7 @@ import collections, copy, json, textwrap
 class Shown:
     text = context
     def __format__(self, spec): return 'S' + spec
+    def __str__(self): return 'text'
 """
 SAME = [
     'len(f"{context}{context}")',
@@ -22,6 +23,7 @@ SAME = [
     'f"See: {context}"[:9] + f"{context}x"[-3:]',
     'f"{context!s} and {context[:3]!r:>9}|{5:>{3}}|{{}}"[-18:]',
     'f"{Shown():a}{context}"[:5]',
+    'f"{Shown()}{Shown()!s}{Shown()!s:>5}{Shown()!s}{context}"[:15]',
     '"end!" in f"{context}!"',
     'f"{context}!".endswith("end!")',
     'f"{context}\\n{context}".count("ne 1\\n")',
@@ -63,6 +65,7 @@ REFUSED = [
     ('"%.10s" % context', "context[:500]"),
     ('"%80000s" % context', "context[:500]"),
     ('"%s %s" % context', "not enough arguments"),
+    ('"".join(5)', "can only join an iterable"),
     ('"".join([context, 1])', "sequence item 1: expected str instance, int found"),
     ('f"{context:>10}"', "context[a:b]"),
     ("context + 1", "unsupported operand"),

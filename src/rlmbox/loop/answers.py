@@ -34,6 +34,7 @@ _IS_SHOWN = (
     "for each in [{value}]]"
 )
 _TOO_LONG = "it is or holds a text that is too long for one value here: answer with a part of it, such as context[:500]"
+_KEPT = "_answer_value"
 _NOTHING = object()
 _IS_READY = "isinstance(answer, dict) and answer.get('ready') is True"
 _CONTENT = "answer['content']"
@@ -77,14 +78,20 @@ class AnswerRules:
     Args:
         auto_finalize_var: Name of a variable that ends a question as soon as code has set it to something.
         strict: Accept only `FINAL("literal")` and `FINAL_VAR(identifier)` in the reply's text.
+        approves: True if somebody sees code before it runs.
         rules: Rules that an answer must pass, in order.
     """
 
     def __init__(
-        self, auto_finalize_var: str | None = None, *, strict: bool = False, rules: Sequence[AnswerRule] = ()
+        self,
+        auto_finalize_var: str | None = None,
+        *,
+        strict: bool = False,
+        approves: bool = False,
+        rules: Sequence[AnswerRule] = (),
     ) -> None:
         self._auto = auto_finalize_var
-        self._strict = strict
+        self._strict, self._approves = strict, approves
         self._rules = tuple(rules)
         self._called: _Called | None = None
 
@@ -159,12 +166,21 @@ class AnswerRules:
             return FinalAnswer(words, words) if words and prose and not reply.cells else None
         if reply.cells and not prose:
             return None  # it refers to results that do not exist
+        if self._may_not_run(namespace, final):
+            return FinalAnswer(final.text, final.value, final.sources) if final.kind == "text" else None
         try:
             found = await self._of_tag(namespace, final)
         except RLMError:
             # The REPL is gone because of the limit: words in the tag are the best available.
             return FinalAnswer(final.text, final.value) if final.kind == "text" else None
         return found if isinstance(found, FinalAnswer) and found.text.strip() else None
+
+    def _may_not_run(self, namespace: Namespace, final: Final) -> bool:
+        """Return whether the tag of a last reply, which nobody approves, may not be evaluated."""
+        if self._strict:
+            return final.kind == "expression"
+        host = {name.partition(".")[0] for name in namespace.host}
+        return bool(final.code) and (self._approves or not host.isdisjoint(final.names))
 
     async def _of_call(self, namespace: Namespace, called: _Called, cells: Sequence[Cell]) -> FinalAnswer | str:
         if called.variable is None:
@@ -271,14 +287,17 @@ async def _value_of(namespace: Namespace, expression: str) -> Execution:
     As a cell's last expression, a text too long for one value is shown as a notice, alone or in a list; such a notice
     is no answer.
     """
-    execution = await namespace.evaluate(expression)
+    if "(" in expression:  # calls are made once, however often the value is looked at
+        execution = await namespace.evaluate(f"({_KEPT} := ({expression}\n))")
+        expression = _KEPT
+    else:
+        execution = await namespace.evaluate(expression)
     if isinstance(execution.value, str) and _OF_HANDLE.search(execution.value):
         is_shown = _IS_SHOWN.format(value=expression, length=len(execution.value))
         if (await namespace.evaluate(is_shown)).value == [True]:
             return replace(execution, value=None, error=CellError("TypeError", _TOO_LONG, f"TypeError: {_TOO_LONG}"))
     if not _is_like_iterator(execution.value):
         return execution
-    # An expression such as `map(str, found)` has another object each time that it is evaluated.
     is_one = await namespace.evaluate(f"[iter(each) is each for each in [{expression}]]")
     if is_one.value not in ([True], True):  # records made before this was a list have True
         return execution

@@ -82,9 +82,9 @@ class Approval:
     def _would_spend(self, proposal: Proposal) -> bool:
         """Return True if code names a function that asks a model, or a function of an earlier cell that does."""
         found = False
-        for cell in proposal.cells:
+        for code in (*(cell.code for cell in proposal.cells), proposal.final_code):
             known = _SUBCALLS | _HIDING | self._spending
-            names, bound = _named_and_bound(cell.code, known)
+            names, bound = _named_and_bound(code, known)
             if names & known:
                 found = True
                 self._spending |= bound
@@ -131,4 +131,8 @@ def _named_and_bound(code: str, known: Collection[str]) -> tuple[set[str], set[s
     is_passed_on = any(name.id in known and id(name) not in called for name in names)
     if is_passed_on or any(isinstance(node, ast.Lambda) for node in nodes):
         bound |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
-    return {name.id for name in names}, bound
+    used = {name.id for name in names}
+    if "FINAL_VAR" in used:  # a text passed to it may be code, as in `FINAL_VAR("ask(query, part)")`
+        texts = (node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+        used.update(*map(_WORD.findall, texts))
+    return used, bound

@@ -33,8 +33,11 @@ class Decisions:
             task: The question.
             proposal: What the model would do.
         """
-        recorded = self._scope.run.journal.past.end(_approval_key(self._scope, task, proposal)) is not None
-        if not recorded and (self._approval is None or not self._approval.concerns(proposal)):
+        past = self._scope.run.journal.past
+        recorded = past.end(_approval_key(self._scope, task, proposal)) is not None
+        # Earlier versions asked about cells only, and not about code in a final tag.
+        is_over = past.peek(self._scope.session_id, events.TurnFinished) is not None
+        if not recorded and (is_over or self._approval is None or not self._approval.concerns(proposal)):
             return proposal
         effect = _approval_effect(self._scope, task, proposal)
         decide = (self._approval or Approval(lambda _: True)).decide
@@ -53,7 +56,7 @@ class Decisions:
                 return proposal.rejected
             return Replace(proposal.code_block) if proposal.is_edited else True
 
-        if proposal.has_code or proposal.is_edited or proposal.rejected is not None:
+        if proposal.cells or proposal.is_edited or proposal.rejected is not None:
             await self._decided(_approval_effect(self._scope, task, proposal), proposal, decided)
         return proposal
 

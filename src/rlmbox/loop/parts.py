@@ -95,7 +95,12 @@ class SessionParts:
         bridge = Bridge(scope, (*options.middleware, *fetch))
         subcalls = Subcalls(scope)
         bridge.stop = subcalls.stop
-        answers = AnswerRules(options.auto_finalize_var, strict=options.strict, rules=options.rules)
+        answers = AnswerRules(
+            options.auto_finalize_var,
+            strict=options.strict,
+            approves=options.approval is not None,
+            rules=options.rules,
+        )
         namespace = SessionNamespace(recorder, bridge, context, inputs, answers.variables(), enter_loop)
         table = ReplTable(
             recorder,

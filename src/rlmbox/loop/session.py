@@ -451,6 +451,8 @@ class Session:
         found = await self._answer_in(turn, proposal)
         if isinstance(found, FinalAnswer):
             found = await self._parts.verdicts.of(task, found, in_code=self._parts.opening.direct is None)
+        if not isinstance(found, FinalAnswer):
+            found = self._recorded_answer(turn) or found
         if isinstance(found, FinalAnswer):
             return await self._finish(task, turn, found)
         has_entered_loop, self._parts.opening.is_news = self._parts.opening.is_news, False
@@ -478,6 +480,17 @@ class Session:
             words = prose_answer(proposal.reply, proposal.completion)
             found = FinalAnswer(words, words) if words else None
         return found
+
+    def _recorded_answer(self, turn: Turn) -> FinalAnswer | None:
+        """Return the answer with which a turn ended by the record, which an earlier version may have read otherwise."""
+        over = self._parts.recorder.next_recorded(events.TurnFinished)
+        ended = self._parts.recorder.next_recorded(events.SessionFinished)
+        made = self._parts.recorder.next_recorded(events.ObservationMade)
+        if made is not None or not isinstance(over, events.TurnFinished) or over.turn.number != turn.number:
+            return None
+        if not isinstance(ended, events.SessionFinished):
+            return None
+        return FinalAnswer(ended.answer.text, ended.answer.value, ())
 
     async def _finish(self, task: Task, turn: Turn, found: FinalAnswer) -> Step:
         """Accept an answer, which ends the question."""

@@ -51,26 +51,38 @@ class Proposal:
 
     @property
     def has_code(self) -> bool:
-        """True if there is code to run."""
-        return bool(self.cells)
+        """True if there is code to run, in cells or in the final tag."""
+        return bool(self.cells or self.final_code)
+
+    @property
+    def final_code(self) -> str:
+        """The call of `FINAL` that stands for a final tag which is evaluated and calls functions; empty otherwise."""
+        final = self.reply.final
+        if final is None or not final.code or self.is_edited or self.rejected is not None:
+            return ""
+        return f"FINAL({final.code})"
 
     @property
     def code_block(self) -> str:
-        """The code that would run, all cells together."""
-        return "\n\n".join(cell.code for cell in self.cells)
+        """The code that would run, all cells together, and the final tag if it is evaluated."""
+        return "\n\n".join(self._codes())
 
     @property
     def calls(self) -> tuple[str, ...]:
         """Names of the functions that the code calls, in order, as far as its source shows."""
         found: dict[str, None] = {}
-        for cell in self.cells:
+        for code in self._codes():
             try:
-                tree = ast.parse(cell.code)
+                tree = ast.parse(code)
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 continue
             calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
             found |= dict.fromkeys(ast.unparse(call) for call in calls if isinstance(call, ast.Name | ast.Attribute))
         return tuple(found)
+
+    def _codes(self) -> list[str]:
+        final = self.final_code
+        return [*(cell.code for cell in self.cells), *([final] if final else [])]
 
     def override_code(self, code: str) -> None:
         """Replace the model's code; the model is informed.

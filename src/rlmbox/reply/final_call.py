@@ -52,6 +52,12 @@ class Final:
     sources: tuple[object, ...] = ()
     names: tuple[str, ...] = ()
 
+    @property
+    def code(self) -> str:
+        """The source of what calls functions where the answer is evaluated; empty for what only reads values."""
+        is_python = self.kind == "expression" or (self.kind == "text" and bool(self.names))
+        return self.text if is_python and "(" in self.text else ""
+
 
 def read_argument(name: str, argument: str) -> tuple[Final | None, str]:
     """Read what a tag was given; the answer, or else what to tell the model.

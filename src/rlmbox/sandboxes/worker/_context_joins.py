@@ -126,6 +126,11 @@ def piece(value: Any) -> Any:
     return texts.other_text(value) if texts.is_whole(value) else f"{value}"
 
 
+def piece_of_str(value: Any) -> Any:
+    """Return what an f-string contains for a value with `!s`."""
+    return texts.other_text(value) if texts.is_whole(value) else f"{value!s}"
+
+
 def f_string(*parts: Any) -> Any:
     """Return the value of an f-string with these parts."""
     return joined(parts) if any(map(texts.is_whole, parts)) else "".join(parts)
@@ -164,7 +169,7 @@ class TextTemplate:
 
     def join(self, parts: Iterable[Any], /) -> Any:
         """Join parts, as `str.join` does."""
-        listed = [*parts] if hasattr(type(parts), "__iter__") else parts
+        listed = [*parts] if hasattr(type(parts), "__iter__") or hasattr(type(parts), "__getitem__") else parts
         if listed is parts or not any(map(texts.is_whole, listed)):
             return self._text.join(listed)
         for number, part in enumerate(listed):
@@ -305,7 +310,7 @@ class Joins(ast.NodeTransformer):
             return node
         node.value = self.visit(node.value)
         if node.format_spec is None and node.conversion in (-1, ord("s")):
-            return _calling("_rlm_piece", [node.value])
+            return _calling("_rlm_piece" if node.conversion == -1 else "_rlm_piece_of_str", [node.value])
         for each in ast.walk(node.format_spec) if node.format_spec is not None else ():
             if isinstance(each, ast.FormattedValue):
                 each.value = self.visit(each.value)
@@ -332,6 +337,7 @@ def install(with_patterns: Callable[[Any], Any]) -> dict[str, Callable[..., Any]
         "_rlm_template": lambda value: TextTemplate(value) if type(value) is str else value,
         "_rlm_f_string": f_string,
         "_rlm_piece": piece,
+        "_rlm_piece_of_str": piece_of_str,
         "_rlm_percent": percent,
         "_rlm_text_of": text_of,
     }
