@@ -213,6 +213,8 @@ class Rewriter(ExpressionsRewriting):
         methods = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
         if "__getitem__" in methods and "__iter__" not in methods:
             node.body.append(placed(_iterates_by_index(), node))
+        if "__eq__" in methods and "__hash__" not in methods and not node.decorator_list:
+            node.body.append(placed(_has_no_hash(node.name), node))
         return node
 
     def _match(self, node: ast.Match) -> ast.Match:
@@ -284,10 +286,19 @@ def _declared(node: ast.AnnAssign) -> list[ast.stmt]:
     return [placed(_never_bound(node.target.id), node)] if isinstance(node.target, ast.Name) else [node]
 
 
+def _has_no_hash(name: str) -> ast.FunctionDef:
+    """Return a `__hash__` for a class that has only `__eq__`."""
+    raised = ast.Call(load("TypeError"), [ast.Constant(f"unhashable type: '{name}'")], [])
+    return _method("__hash__", ast.Raise(raised, None))
+
+
 def _iterates_by_index() -> ast.FunctionDef:
     """Return an `__iter__` for a class that has only `__getitem__`."""
-    body: list[ast.stmt] = [ast.Return(call("by_index", load("self")))]
-    method = ast.FunctionDef("__iter__", parameters(["self"]), body, [], None)
+    return _method("__iter__", ast.Return(call("by_index", load("self"))))
+
+
+def _method(name: str, statement: ast.stmt) -> ast.FunctionDef:
+    method = ast.FunctionDef(name, parameters(["self"]), [statement], [], None)
     if hasattr(ast, "TypeVar"):  # from Python 3.12 on
         setattr(method, "type_params", [])  # noqa: B010 - the type is that of the oldest Python
     return method
