@@ -76,6 +76,7 @@ async def run(sandbox: MontySandbox, code: str) -> Execution:
         ("list(filter(str.isdigit, ['1', 'x']))", ["1"]),
         ("list(map(len, ['ab']))", [2]),
         ("sorted(map(str.upper, {'é': 1}), key=str.lower), await llm_query('ß')", [["É"], "SS"]),
+        ("def asked(p):\n    return (await llm_query(p))\nasked('a'), (lambda p: await llm_query(p))('b')", ["A", "B"]),
         ("'unfinished' if False else (1,\n 2)", [1, 2]),
         ("1, 2", [1, 2]),
         ("x = 3; x", 3),

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from rlmbox.sandboxes.monty import _errors, _large, _members, _own_imports, _private
+from rlmbox.sandboxes.monty import _errors, _large, _members, _own_imports, _private, _syntax
 from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._host import LARGE_TEXT
 from rlmbox.sandboxes.monty._known import Known
@@ -270,6 +270,7 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
     _own_imports.replace(tree)
     names = tuple(dict.fromkeys(_bound_names(tree.body)))
     bound = {*known.bound, *names, *_large.bound_names(tree)}
+    _syntax.check(tree, {*host_names} - bound)
     errors = _errors.Errors.of(tree, bound, known)
     methods = _members.of_cell(tree, bound, errors.here)
     properties = known.properties | {*_members.properties_in(tree)}
@@ -313,6 +314,7 @@ def read_expression(code: str, *, known: Known = _NOTHING, hidden: Collection[st
                 "write the expression itself",
                 1,
             )
+    _syntax.check(tree)
     errors = _errors.Errors.of(tree, known.bound, known)
     check(tree, known.bound, known, errors)
     _errors.rewrite(tree, errors)

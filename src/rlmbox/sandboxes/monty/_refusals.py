@@ -18,7 +18,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, TypeGuard
 
-from rlmbox.sandboxes.monty import _syntax, _tuples
+from rlmbox.sandboxes.monty import _tuples
 from rlmbox.sandboxes.monty._members import KINDS
 from rlmbox.sandboxes.monty._nodes import OWN_PREFIX
 from rlmbox.sandboxes.monty._syntax import CellRefused
@@ -177,7 +177,6 @@ def check(
         CellRefused: The cell uses something that Monty lacks.
     """
     modules = imported_names(tree, known)
-    _syntax.check(tree)
     _check_attributes_of_functions(tree, known)
     _check_slots(tree)
     called = {

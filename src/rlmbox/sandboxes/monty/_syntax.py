@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+from collections.abc import Collection
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -23,11 +24,12 @@ class CellRefused(Exception):
         self.type_name = type_name
 
 
-def check(tree: ast.Module) -> None:
+def check(tree: ast.Module, host_names: Collection[str] = ()) -> None:
     """Check a cell for the syntax errors that a compiler reports.
 
     Args:
         tree: The cell.
+        host_names: Names of the host's functions, which a cell may await anywhere, as in the other sandboxes.
 
     Raises:
         CellRefused: It has one.
@@ -37,11 +39,18 @@ def check(tree: ast.Module) -> None:
         node, function = queue.pop()
         if isinstance(node, ast.Return) and isinstance(function, ast.Module):
             raise _error("'return' outside function", node)
-        if isinstance(node, ast.Await) and isinstance(function, ast.FunctionDef | ast.Lambda):
+        is_sync = isinstance(function, ast.FunctionDef | ast.Lambda)
+        if isinstance(node, ast.Await) and is_sync and not _is_of_host(node, host_names):
             raise _error("'await' outside async function", node)
         _check_statement(node)
         inner = node if isinstance(node, _FUNCTIONS) else function
         queue.extend((one, inner) for one in ast.iter_child_nodes(node))
+
+
+def _is_of_host(node: ast.Await, host_names: Collection[str]) -> bool:
+    function = node.value.func if isinstance(node.value, ast.Call) else None
+    root = function.value if isinstance(function, ast.Attribute) else function
+    return isinstance(root, ast.Name) and root.id in host_names
 
 
 def _check_statement(node: ast.AST) -> None:
