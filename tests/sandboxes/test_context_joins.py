@@ -20,6 +20,7 @@ class Shown:
 SAME = [
     'len(f"{context}{context}")',
     'f"{context}" == context',
+    'len(f"{context:}|{str(context):}|{context!s:}|{str(context)}")',
     'f"See: {context}"[:9] + f"{context}x"[-3:]',
     'f"{context!s} and {context[:3]!r:>9}|{5:>{3}}|{{}}"[-18:]',
     'f"{Shown():a}{context}"[:5]',

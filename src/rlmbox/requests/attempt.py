@@ -200,7 +200,8 @@ class Attempts:
                     state.messages, max_output_tokens=reservation.max_output_tokens, timeout_s=timeout_s
                 )
                 completion = _checked(request.model, await asked)
-                await measure_ahead(completion.text)
+                with anyio.CancelScope(shield=True):  # a reply that is there is kept
+                    await measure_ahead(completion.text)
                 return completion
         except RLMError:
             state.timeouts += exchange.timed_out

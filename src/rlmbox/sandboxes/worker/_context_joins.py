@@ -123,6 +123,8 @@ def _first(values: Iterable[Any]) -> Any:
 
 def piece(value: Any) -> Any:
     """Return what an f-string contains for a value without a format."""
+    if type(value) is str:
+        return value
     return texts.other_text(value) if texts.is_whole(value) else f"{value}"
 
 
@@ -133,7 +135,8 @@ def piece_of_str(value: Any) -> Any:
 
 def f_string(*parts: Any) -> Any:
     """Return the value of an f-string with these parts."""
-    return joined(parts) if any(map(texts.is_whole, parts)) else "".join(parts)
+    is_plain = {*map(type, parts)} == {str} or not any(map(texts.is_whole, parts))
+    return "".join(parts) if is_plain else joined(parts)
 
 
 def text_of(kind: Any, value: Any) -> Any:
@@ -309,7 +312,8 @@ class Joins(ast.NodeTransformer):
         if not isinstance(node, ast.FormattedValue):
             return node
         node.value = self.visit(node.value)
-        if node.format_spec is None and node.conversion in (-1, ord("s")):
+        has_spec = isinstance(node.format_spec, ast.JoinedStr) and bool(node.format_spec.values)
+        if not has_spec and node.conversion in (-1, ord("s")):
             return _calling("_rlm_piece" if node.conversion == -1 else "_rlm_piece_of_str", [node.value])
         for each in ast.walk(node.format_spec) if node.format_spec is not None else ():
             if isinstance(each, ast.FormattedValue):
