@@ -77,9 +77,19 @@ async def check_a_long_context_takes_a_first_probe(make_sandbox: MakeSandbox) ->
 
 
 async def check_a_long_context_refuses_what_needs_all_of_it(make_sandbox: MakeSandbox) -> None:
-    """Operations that would copy the text raise a TypeError that names an alternative; it cannot be modified."""
+    """Operations that would copy the text raise a TypeError that names an alternative; it cannot be modified.
+
+    A text put together with it is right wherever it is read, or refused in the same way.
+    """
     async with opened(make_sandbox, text=TEXT, limits=LARGE) as repl:
-        for code in ("'x' + context", "context.replace('line', 'x')", "context.title()", "'%s' % (context + '')"):
+        for code in ("'x' + context", "'%s' % context", "f'{context}{context}'", "', '.join([context, 'x'])"):
+            execution = await repl.run(f"[len({code}), ({code})[:5], ({code})[-5:]]")
+            if execution.error is None:
+                whole = eval(code, {"context": TEXT})  # noqa: S307 - one of the codes above
+                expect_equal(execution.value, [len(whole), whole[:5], whole[-5:]], code)
+            else:
+                expect_equal(execution.error.type, "TypeError", code)
+        for code in ("context.replace('line', 'x')", "context.title()"):
             execution = await repl.error(code, "TypeError")
             message = execution.error.message if execution.error else ""
             expect(
