@@ -296,11 +296,15 @@ async def test_nothing_is_left_however_a_session_ends(
     async with docker(runtime):  # opens what the event loop keeps
         pass
     descriptors, copies = open_descriptors(), shared_copies()
-    for code in ("1", "import os; os._exit(1)", "while True: pass"):
+
+    async def session(code: str) -> None:  # whose text, which has a file, is gone when it returns
         with anyio.move_on_after(1.5):
             async with docker(runtime, text=LONG) as repl:
                 assert len(shared_copies() - copies) == 1
                 await repl.run(code)
+
+    for code in ("1", "import os; os._exit(1)", "while True: pass"):
+        await session(code)
     sandbox = DockerSandbox(runtime=runtime or None)
     with anyio.move_on_after(0.01) as scope:
         await sandbox.start(LIMITS, Context.from_text("x"), {})
