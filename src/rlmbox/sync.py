@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from functools import partial
 from typing import NoReturn, TypeVar
 
-import anyio
 from anyio.from_thread import BlockingPortal
 
 _Result = TypeVar("_Result")
@@ -45,10 +44,11 @@ def _shared_portal() -> BlockingPortal:
                     await portal.sleep_until_stopped()
 
             def run() -> None:
-                try:
-                    anyio.run(serve)
-                finally:
-                    _replace_portal()
+                with asyncio.Runner() as runner:
+                    try:
+                        runner.run(serve())
+                    finally:  # before the runner cancels what is left, whose callers may make their next call then
+                        _replace_portal()
 
             _thread = threading.Thread(target=run, name="rlmbox", daemon=True)
             _thread.start()
