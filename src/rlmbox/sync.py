@@ -47,6 +47,8 @@ def _shared_portal() -> BlockingPortal:
                 with asyncio.Runner() as runner:
                     try:
                         runner.run(serve())
+                    except RuntimeError:
+                        pass  # somebody stopped the loop; the calls on it are cancelled, which tells their callers
                     finally:  # before the runner cancels what is left, whose callers may make their next call then
                         _replace_portal()
 
