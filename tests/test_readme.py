@@ -59,7 +59,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RLM_STORE", str(tmp_path / "runs.db"))
-    asyncio.run(RLM(store=tmp_path / "runs.db").aask("What is the penalty?", "A penalty of 5 % applies."))
     return tmp_path
 
 
@@ -86,6 +85,8 @@ def test_every_command_of_the_readme_answers(command: str, folder: Path, server:
     piped, _, command = command.rpartition(" | ")
     given = (folder / piped.removeprefix("cat ")).read_text() if piped else ""
     arguments = shlex.split(command, comments=True)
+    if arguments[1] == "runs":
+        asyncio.run(RLM(store=folder / "runs.db").aask("What is the penalty?", "A penalty of 5 % applies."))
     program = [*python_command(), "-c", DOCTOR] if arguments[1] == "doctor" else rlmbox_command()
     done = subprocess.run(
         [*program, *arguments[1:]],

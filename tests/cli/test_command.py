@@ -111,7 +111,7 @@ def with_closed(stream: str, *arguments: str, **environment: str) -> subprocess.
 
 
 def test_closed_standard_input_is_named_wherever_it_would_be_read(contract: str) -> None:
-    for arguments in (["ask", "?", "-c", "-"], ["exec", "-"], ["exec"], ["guard", "-"], ["subset"]):
+    for arguments in (["ask", "?", "-c", "-"], ["exec"], ["guard", "-"]):
         refused(with_closed("<&-", *arguments), 2, "standard input is closed")
     done = with_closed("<&-", "chat", "-c", contract, RLM_MODEL="offline:extractive")
     refused(done, 2, "standard input is closed")
