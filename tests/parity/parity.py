@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -97,8 +97,8 @@ def _sessions(cells: list[str]) -> list[list[str]]:
     return [cells[at : at + SESSION_CELLS] for at in range(0, len(cells), SESSION_CELLS)]
 
 
-async def ran(make_sandbox: Any, cells: list[str]) -> list[Result]:
-    """What a sandbox gives for the cells of a group."""
+async def ran(make_sandbox: Any, cells: list[str], *, has_handle: bool = False) -> list[Result]:
+    """What a sandbox gives for the cells of a group; with a handle beside them, every cell is rewritten."""
     done: list[Result] = []
     for session in _sessions(cells):
         calls: list[list[Any]] = []
@@ -109,9 +109,13 @@ async def ran(make_sandbox: Any, cells: list[str]) -> list[Result]:
 
         sandbox: Sandbox = make_sandbox()
         host = {"llm_query": HostFunction("llm_query", llm_query, "asks")}
-        inputs = {"answer": {"content": "", "ready": False}}
+        inputs: dict[str, object] = {"answer": {"content": "", "ready": False}}
         text = Context.from_text(CONTEXT)
-        await sandbox.start(CellLimits(cell_timeout_s=20), text, host, query=QUERY, inputs=inputs)
+        limits = CellLimits(cell_timeout_s=20)
+        if has_handle:
+            limits = replace(limits, inline_limit_chars=text.length)
+            inputs["long_text"] = Context.from_text("x" * 1_000)
+        await sandbox.start(limits, text, host, query=QUERY, inputs=inputs)
         try:
             for cell in session:
                 calls.clear()

@@ -179,8 +179,7 @@ class AnswerRules:
         """Return whether the tag of a last reply, which nobody approves, may not be evaluated."""
         if self._strict:
             return final.kind == "expression"
-        host = {name.partition(".")[0] for name in namespace.host}
-        return bool(final.code) and (self._approves or not host.isdisjoint(final.names))
+        return bool(final.code) and (self._approves or not _host_names(namespace).isdisjoint(final.names))
 
     async def _of_call(self, namespace: Namespace, called: _Called, cells: Sequence[Cell]) -> FinalAnswer | str:
         if called.variable is None:
@@ -239,7 +238,7 @@ class AnswerRules:
         """Return whether the names in words that are Python are variables, or functions that they call."""
         known = {*await namespace.variables(), *self.variables()}
         if "(" in final.text:
-            known |= {name.partition(".")[0] for name in namespace.host}
+            known |= _host_names(namespace)
         return set(final.names) <= known
 
     def _final(self, /, answer: Any = _NOTHING, sources: Any = None, **fields: Any) -> None:
@@ -258,6 +257,11 @@ class AnswerRules:
         else:
             # Code often passes the variable itself instead of its name; what it holds is what was meant.
             self._called = _Called(name, sources=listed, is_of_variable=isinstance(name, str))
+
+
+def _host_names(namespace: Namespace) -> set[str]:
+    """Return the names by which code calls functions of the host: `ctx` for all of its methods."""
+    return {name.partition(".")[0] for name in namespace.host}
 
 
 def _content(value: object) -> object:
