@@ -14,11 +14,9 @@ from typing import Any
 
 import anyio.to_thread
 
-from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes import _installed
-from rlmbox.sandboxes._texts import inline_bytes, most_case_bytes, placed
-from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes._texts import NamedText, inline_bytes
 from rlmbox.sandboxes.docker import _engine as engine
 from rlmbox.sandboxes.docker._config import (
     CONTEXT_PATH,
@@ -32,7 +30,7 @@ from rlmbox.sandboxes.docker._config import (
 from rlmbox.sandboxes.docker._engine import DEFAULT_IMAGE
 from rlmbox.sandboxes.docker._folder import private_folder, sweep
 from rlmbox.sandboxes.docker._stream import AttachedSocket
-from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
+from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
 from rlmbox.types import Cell, CellError, CellLimits, Execution
 
 _INSTALLED = (
@@ -91,22 +89,6 @@ class DockerSandbox(WorkerSandbox):
         """The engine's runtime in use, such as `runsc`, once started; '' before."""
         return self._containers.runtime
 
-    async def start(
-        self,
-        limits: CellLimits,
-        context: Context,
-        host: Host,
-        *,
-        query: str = "",
-        seed: int = 0,
-        inputs: Mapping[str, object] = NO_INPUTS,
-    ) -> None:
-        """Start a container and bind the context in it; see `Sandbox.start`."""
-        texts = await placed(context, inputs, limits)
-        self._containers.memory_bytes = limits.memory_bytes + await most_case_bytes(texts, limits)
-        self._containers.text_bytes = inline_bytes(texts)
-        await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
-
     async def execute(self, cell: Cell) -> Execution:
         """Run a cell; see `Sandbox.execute`."""
         execution = explained(await super().execute(cell), self._packages)
@@ -163,10 +145,14 @@ class _ContainerWall:
         self._survey: engine.Survey | None = None
         self._refused: set[str] = set()
         self._container: _Container | None = None
-        self.memory_bytes = CellLimits().memory_bytes
-        self.text_bytes = 0
+        self._memory_bytes = 0
         self.warning: str | None = None
         self.runtime = ""
+
+    async def prepare(self, limits: CellLimits, texts: Sequence[NamedText], case_bytes: int) -> CellLimits:
+        """Measure a container's memory; see `Wall.prepare`."""
+        self._memory_bytes = container_memory_bytes(limits.memory_bytes + case_bytes, inline_bytes(texts))
+        return limits
 
     @property
     def ran_out_of_memory(self) -> bool:
@@ -186,7 +172,7 @@ class _ContainerWall:
             runtime=None,
             # With a single user id, one container could use up what the kernel grants to a user.
             uid=_FIRST_UID + secrets.randbelow(_UIDS),
-            memory_bytes=container_memory_bytes(self.memory_bytes, self.text_bytes),
+            memory_bytes=self._memory_bytes,
             processes=PROCESSES,
             mounts={},
             seccomp="",

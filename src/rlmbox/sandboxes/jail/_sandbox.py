@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes._installed import explained
-from rlmbox.sandboxes._texts import inline_bytes, most_case_bytes, placed
-from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes._texts import NamedText, inline_bytes
 from rlmbox.sandboxes.jail import _cgroups
 from rlmbox.sandboxes.kernel import _seccomp
-from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
+from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
 from rlmbox.types import Cell, CellLimits, Execution
 
 if TYPE_CHECKING:
@@ -63,27 +61,6 @@ class JailSandbox(WorkerSandbox):
         if packages:
             self.notes = (*self.notes, f"These packages can be imported: {', '.join(packages)}.")
 
-    async def start(
-        self,
-        limits: CellLimits,
-        context: Context,
-        host: Host,
-        *,
-        query: str = "",
-        seed: int = 0,
-        inputs: Mapping[str, object] = NO_INPUTS,
-    ) -> None:
-        """Launch a worker and bind the context in it; see `Sandbox.start`."""
-        # A text of n bytes is read, and then decoded to at most four bytes per character.
-        texts = await placed(context, inputs, limits)
-        case = await most_case_bytes(texts, limits)
-        shown_bytes = inline_bytes(texts[1:]) + context.size_bytes
-        self._jail.group_bytes = limits.memory_bytes + case + 5 * shown_bytes + _SPARE_BYTES
-        # The address space of the packages' code counts as memory before a cell has used any of it.
-        room = await anyio.to_thread.run_sync(self._jail.code_bytes) if self._jail.packages else 0
-        limits = replace(limits, memory_bytes=limits.memory_bytes + room)
-        await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
-
     async def execute(self, cell: Cell) -> Execution:
         """Run a cell; see `Sandbox.execute`. An error on importing an installed but not named package says so."""
         return await explained(await super().execute(cell), _ALLOWED)
@@ -100,15 +77,21 @@ class _JailWall:
     Args:
         packages: Names of distributions to make available.
         control_group: Whether to create a control group for each.
-
-    Attributes:
-        group_bytes: Memory limit of the control group.
     """
 
     def __init__(self, packages: tuple[str, ...], *, control_group: bool) -> None:
-        self.packages = packages
+        self._packages = packages
         self._control_group = control_group
-        self.group_bytes = 0
+        self._group_bytes = 0
+
+    async def prepare(self, limits: CellLimits, texts: Sequence[NamedText], case_bytes: int) -> CellLimits:
+        """Add the packages' code to the memory of a worker; see `Wall.prepare`."""
+        # A text of n bytes is read, and then decoded to at most four bytes per character.
+        shown_bytes = inline_bytes(texts[1:]) + texts[0].text.size_bytes
+        self._group_bytes = limits.memory_bytes + case_bytes + 5 * shown_bytes + _SPARE_BYTES
+        # The address space of the packages' code counts as memory before a cell has used any of it.
+        room = await anyio.to_thread.run_sync(self._code_bytes) if self._packages else 0
+        return replace(limits, memory_bytes=limits.memory_bytes + room)
 
     async def launch(self, context_fd: int | None) -> _Jailed:
         """Launch a worker; see `Wall.launch`."""
@@ -129,25 +112,25 @@ class _JailWall:
         except OSError as error:
             raise SandboxUnavailable(f"no jail can be built here: {error}; use `monty`") from error
 
-    def code_bytes(self) -> int:
+    def _code_bytes(self) -> int:
         """Return the address space that the packages' compiled code may take."""
         from rlmbox.sandboxes.jail._plan import code_bytes
 
-        return code_bytes(self.packages)
+        return code_bytes(self._packages)
 
     def _ready(self, context_fd: int | None) -> GivenJail | None:
         from rlmbox.sandboxes.jail._host import take
 
         with _read_only(context_fd) as shown:
-            return take(self.packages, shown)
+            return take(self._packages, shown)
 
     def _launch(self, context_fd: int | None) -> _Jailed:
         from rlmbox.sandboxes.jail._host import admit
 
         with _read_only(context_fd) as shown:
-            jailed = _Jailed(admit(self.packages, shown), context_fd)
+            jailed = _Jailed(admit(self._packages, shown), context_fd)
         if self._control_group:
-            jailed.join_group(self.group_bytes)
+            jailed.join_group(self._group_bytes)
         return jailed
 
 

@@ -18,12 +18,13 @@ import anyio.to_thread
 
 from rlmbox.errors import ConfigError, SandboxUnavailable
 from rlmbox.sandboxes._installed import explained
+from rlmbox.sandboxes._texts import NamedText
 from rlmbox.sandboxes.worker import _worker
 from rlmbox.sandboxes.worker._child import Child
 from rlmbox.sandboxes.worker._compiled import compiled
 from rlmbox.sandboxes.worker._language import LANGUAGE
 from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
-from rlmbox.types import Cell, Execution
+from rlmbox.types import Cell, CellLimits, Execution
 
 _BOOT = Path(__file__).with_name("_boot.py")
 _MODULES = tuple(Path(_worker.__file__).with_name(f"{name}.py") for name in LANGUAGE)
@@ -69,6 +70,10 @@ def _allowed(name: str) -> str:
 
 class _NoWall:
     """Launches a worker as a child in a process group of its own."""
+
+    async def prepare(self, limits: CellLimits, texts: Sequence[NamedText], case_bytes: int) -> CellLimits:
+        """Prepare nothing; see `Wall.prepare`."""
+        return limits
 
     async def launch(self, context_fd: int | None) -> Child:
         """Launch a worker; see `Wall.launch`."""

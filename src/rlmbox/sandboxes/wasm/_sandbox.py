@@ -6,19 +6,18 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 
-from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes._installed import ELSEWHERE, explained
-from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes._texts import NamedText
 from rlmbox.sandboxes.wasm._cache import PreparedModule, artifacts, preparation, prepared
 from rlmbox.sandboxes.worker._child import Child
-from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
+from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
 from rlmbox.types import Cell, CellLimits, Execution
 
 # Programs of separate processes. The one of each session is imported there, since a script is compiled each time.
@@ -50,22 +49,7 @@ class WasmSandbox(WorkerSandbox):
     )
 
     def __init__(self) -> None:
-        self._machine = _Wasm()
-        super().__init__(self._machine)
-
-    async def start(
-        self,
-        limits: CellLimits,
-        context: Context,
-        host: Host,
-        *,
-        query: str = "",
-        seed: int = 0,
-        inputs: Mapping[str, object] = NO_INPUTS,
-    ) -> None:
-        """Launch a guest and bind the context in it; see `Sandbox.start`."""
-        self._machine.prepared = await prepare()
-        await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
+        super().__init__(_Wasm())
 
     async def execute(self, cell: Cell) -> Execution:
         """Run a cell; see `Sandbox.execute`. Explains a failed import of a package that only the host has."""
@@ -104,12 +88,17 @@ async def prepare() -> PreparedModule:
 class _Wasm:
     """Launches guests."""
 
-    prepared: PreparedModule
+    _prepared: PreparedModule
+
+    async def prepare(self, limits: CellLimits, texts: Sequence[NamedText], case_bytes: int) -> CellLimits:
+        """Compile the guest, if that has not been done; see `Wall.prepare`."""
+        self._prepared = await prepare()
+        return limits
 
     async def launch(self, context_fd: int | None) -> Child:
         """Launch a guest; see `Wall.launch`."""
         try:
-            return await anyio.to_thread.run_sync(_launched, self.prepared, context_fd)
+            return await anyio.to_thread.run_sync(_launched, self._prepared, context_fd)
         except OSError as error:
             raise SandboxUnavailable(f"the guest's process cannot be launched: {error}") from error
 

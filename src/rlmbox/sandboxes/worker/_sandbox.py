@@ -44,8 +44,6 @@ _LARGE_NOTE = (
     "`for line in {name}.splitlines():`. re.sub gives a result of up to 32 million characters. What needs all of it "
     "at once (replace, encode, a prompt) raises an error: take a part first."
 )
-NO_INPUTS: Mapping[str, object] = MappingProxyType({})
-"""No named variables."""
 
 RESERVED = ("context", "P", "query", "SHOW_VARS")
 """Names in the REPL that are not of host functions."""
@@ -101,6 +99,21 @@ class WorkerProcess(Protocol):
 class Wall(Protocol):
     """A way of launching a worker: all that these sandboxes differ in."""
 
+    async def prepare(self, limits: CellLimits, texts: Sequence[NamedText], case_bytes: int) -> CellLimits:
+        """Prepare for the workers of a session, before the first is launched.
+
+        Args:
+            limits: The limits that the session asked for.
+            texts: The context, which is first, and the inputs that are texts.
+            case_bytes: Memory that the worker needs to change the case of the longest `str` among them.
+
+        Returns:
+            The limits for the worker: these, and the memory that the wall itself takes in it.
+
+        Raises:
+            SandboxUnavailable: A worker cannot be launched here; the message names the remedy.
+        """
+
     async def launch(self, context_fd: int | None) -> WorkerProcess:
         """Launch a worker.
 
@@ -152,16 +165,17 @@ class WorkerSandbox:
         *,
         query: str = "",
         seed: int = 0,
-        inputs: Mapping[str, object] = NO_INPUTS,
+        inputs: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         """Launch a worker and bind the context in it; see `Sandbox.start`."""
         _check_names(host, inputs)
         if self._started or self._closed:
             raise SandboxError("a sandbox can be started only once; make a new one")
-        self._limits, self._context, self._query = limits, context, query
+        self._context, self._query = context, query
         self._host, self._seed, self._inputs = host, seed, inputs
         self._texts = await placed(context, inputs, limits)
         self._case_bytes = await most_case_bytes(self._texts, limits)
+        self._limits = await self._wall.prepare(limits, self._texts, self._case_bytes)
         handles = [each for each in self._texts if each.is_handle]
         for each in handles:
             self._host = {**self._host, **text_functions(each.text, each.object)}
