@@ -406,7 +406,7 @@ print(ctypes.CDLL(None).prctl(3), *(resource.getrlimit(getattr(resource, f"RLIMI
 
 
 WALLED = """
-import os, socket, sys
+import os, resource, socket, sys
 from rlmbox.context.load import converters
 converters._wall_in()
 def ends(action, *given):
@@ -418,15 +418,17 @@ def ends(action, *given):
 new = os.path.join(sys.argv[1], "new")
 print(*(ends(open, path) for path in (sys.argv[2], "/etc/passwd", os.__file__)), ends(open, new, "w"))
 print(ends(socket.socket), ends(os.fork), ends(os.execv, sys.executable, ["python"]), ends(os.kill, os.getppid(), 0))
+print(ends(os.chmod, sys.argv[2], 0o777), ends(os.utime, sys.argv[2], (1, 1)), ends(os.truncate, sys.argv[2], 0))
+print(ends(resource.prlimit, os.getppid(), resource.RLIMIT_CPU), ends(os.setpriority, os.PRIO_USER, 0, 19))
 """
 
 
 @pytest.mark.skipif(not landlock_abi(), reason="Landlock is what keeps files from it")
-def test_a_converter_reaches_no_file_no_network_and_no_program(tmp_path: Path):
+def test_a_converter_reaches_no_file_no_network_and_no_other_process(tmp_path: Path):
     (tmp_path / "secret.txt").write_text("a secret")
     command = [sys.executable, "-c", WALLED, str(tmp_path), str(tmp_path / "secret.txt")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
-    assert done.stdout.split() == [*["PermissionError"] * 2, "done", *["PermissionError"] * 4, done.stdout.split()[-1]]
+    assert done.stdout.split() == [*["PermissionError"] * 2, "done", *["PermissionError"] * 10]
     assert not (tmp_path / "new").exists()
 
 

@@ -18,25 +18,32 @@ pytestmark = pytest.mark.skipif(
 )
 
 ASK = """
-import json, os, socket, sys
+import json, os, resource, socket, sys
 def outcome(work):
     try:
         return repr(work())
     except OSError as error:
         return type(error).__name__
 status = dict(line.split(":\\t") for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
+host = os.getppid()
 core = next(line.split()[4] for line in open("/proc/self/limits") if line.startswith("Max core"))
 size = next(line.split()[3] for line in open("/proc/self/limits") if line.startswith("Max file"))
 print(json.dumps({
     "arguments": sys.argv[1:], "environment": sorted({*os.environ} - {"LC_CTYPE"}),  # Python's own
      "group": os.getpgid(0) == os.getpid(),
     "privileges": status["NoNewPrivs"], "filter": status["Seccomp"], "core": core, "file size": size,
-    "descriptors": sorted(int(fd) for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}"))[:4],
+    "descriptors": sorted(int(fd) for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")),
+    "capabilities": status["CapEff"].strip("0") + status["CapPrm"].strip("0"),
     "errors to": os.readlink("/proc/self/fd/2"),
     "passwords": outcome(lambda: open("/etc/passwd").read()),
     "secret": outcome(lambda: open(sys.argv[1]).read()),
     "list": outcome(lambda: os.listdir("/")),
     "write": outcome(lambda: open("/tmp/rlmbox-wall", "w")),
+    "mode": outcome(lambda: os.chmod(sys.argv[1], 0o777)),
+    "times": outcome(lambda: os.utime(sys.argv[1], (1, 1))),
+    "host's limits": outcome(lambda: resource.prlimit(host, resource.RLIMIT_CPU)),
+    "host's priority": outcome(lambda: os.setpriority(os.PRIO_PROCESS, host, os.getpriority(os.PRIO_PROCESS, 0))),
+    "signal": outcome(lambda: os.kill(host, 0)),
     "socket": outcome(lambda: socket.socket()),
     "fork": outcome(os.fork),
     "shell": outcome(lambda: os.execv("/bin/sh", ["sh", "-c", "echo out"])),
@@ -58,9 +65,16 @@ def python_behind_walls(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
 
 def asked(program: str, *arguments: str) -> dict[str, object]:
+    inherited = os.open(os.devnull, os.O_RDONLY)
     done = subprocess.run(
-        [program, "-I", "-S", "-c", ASK, *arguments], capture_output=True, text=True, check=True, env={"SECRET": "1"}
+        [program, "-I", "-S", "-c", ASK, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"SECRET": "1"},
+        pass_fds=[inherited],
     )
+    os.close(inherited)
     assert done.stderr == ""
     said: dict[str, object] = json.loads(done.stdout)
     return said
@@ -83,11 +97,17 @@ def test_what_starts_behind_the_walls_has_its_arguments_and_nothing_else(
         "core": core,
         "file size": "0",
         "descriptors": [0, 1, 2],
+        "capabilities": "",
         "errors to": "/dev/null",
         "passwords": "PermissionError",
         "secret": "PermissionError",
         "list": "PermissionError",
         "write": "PermissionError",
+        "mode": "PermissionError",
+        "times": "PermissionError",
+        "host's limits": "PermissionError",
+        "host's priority": "PermissionError",
+        "signal": "PermissionError",
         "socket": "PermissionError",
         "fork": "PermissionError",
         "shell": "PermissionError",

@@ -15,7 +15,10 @@ ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 CLONE = {"x86_64": 56, "aarch64": 220}
 CLONE3 = 435
-SPECIAL = {"x86_64": {56, 435, 157, 16, 72, 53, 47, 202, 28}, "aarch64": {220, 435, 167, 29, 25, 199, 212, 98, 233}}
+SPECIAL = {
+    "x86_64": {56, 435, 157, 16, 72, 53, 47, 202, 28, 302},
+    "aarch64": {220, 435, 167, 29, 25, 199, 212, 98, 233, 261},
+}
 THREAD = 0x3D0F00  # what glibc starts a thread with
 HEADERS = {
     "x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
@@ -29,15 +32,19 @@ pidfd_getfd memfd_create memfd_secret shmget shmat msgget semget mq_open seccomp
 fsopen move_mount open_tree landlock_create_ruleset inotify_init1 fanotify_init vmsplice splice sched_setaffinity mlock
 flock statfs fstatfs sendfile copy_file_range mincore fadvise64 futex_waitv
 """
+CHANGES_OTHERS = """
+kill tkill tgkill setpriority mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink
+symlinkat truncate chmod fchmod fchmodat utime utimes utimensat futimesat
+"""
 GENERIC_NAMES = {"newfstatat": "fstatat"}
 
 
-def decision(machine: str, number: int, *arguments: int, arch: int | None = None) -> int:
+def decision(machine: str, number: int, *arguments: int, arch: int | None = None, in_namespaces: bool = False) -> int:
     """Runs the filter on a system call."""
     words = [number, ARCH[machine] if arch is None else arch, 0, 0]
     for argument in [*arguments, *[0] * (6 - len(arguments))]:
         words += [argument & 0xFFFFFFFF, argument >> 32]
-    program = list(struct.iter_unpack("=HBBI", _seccomp.program(machine)))
+    program = list(struct.iter_unpack("=HBBI", _seccomp.program(machine, in_namespaces=in_namespaces)))
     at = accumulator = 0
     while True:
         code, if_true, if_false, constant = program[at]
@@ -57,11 +64,11 @@ machines = pytest.mark.parametrize("machine", _seccomp.MACHINES)
 
 
 @machines
-@given(number=st.integers(0, 600))
-def test_a_call_passes_exactly_when_it_is_listed(machine: str, number: int) -> None:
-    listed = number in _seccomp.allowed(machine).values()
+@given(number=st.integers(0, 600), in_namespaces=st.booleans())
+def test_a_call_passes_exactly_when_it_is_listed(machine: str, number: int, in_namespaces: bool) -> None:
+    listed = number in _seccomp.allowed(machine, in_namespaces=in_namespaces).values()
     if number not in SPECIAL[machine]:
-        assert decision(machine, number) == (ALLOW if listed else EPERM)
+        assert decision(machine, number, in_namespaces=in_namespaces) == (ALLOW if listed else EPERM)
 
 
 @machines
@@ -130,6 +137,8 @@ def test_threads_as_glibc_starts_them_are_allowed(machine: str) -> None:
         ("socketpair", (1, 0x80801), True),
         ("socketpair", (1, 2), False),
         ("socketpair", (2, 1), False),
+        ("prlimit64", (0, 7), True),
+        ("prlimit64", (1, 7), False),  # another process's limits
         ("recvmsg", (255,), True),  # where a jail gets its context before the first cell, and never again
         ("recvmsg", (3,), False),
         ("recvmsg", (254,), False),
@@ -142,7 +151,12 @@ def test_arguments_decide(machine: str, call: str, arguments: tuple[int, ...], p
 
 @machines
 def test_what_could_open_a_wall_is_not_on_the_list(machine: str) -> None:
-    assert not set(OPENERS.split()) & set(_seccomp.allowed(machine))
+    assert not set(OPENERS.split()) & set(_seccomp.allowed(machine, in_namespaces=True))
+
+
+@machines
+def test_a_process_that_sees_those_of_the_host_and_its_paths_can_change_neither(machine: str) -> None:
+    assert not set(CHANGES_OTHERS.split()) & set(_seccomp.allowed(machine))
 
 
 @machines
@@ -152,13 +166,13 @@ def test_numbers_are_those_of_the_kernels_headers(machine: str) -> None:
         pytest.skip(f"{header} is not installed")
     numbers = dict(re.findall(r"#define __NR(?:3264)?_(\w+) (\d+)", header.read_text()))
     special = {name: number for name, number in _seccomp._ARCHES[machine].items() if name not in ("column", "audit")}
-    for name, number in {**_seccomp.allowed(machine), **special}.items():
+    for name, number in {**_seccomp.allowed(machine, in_namespaces=True), **special}.items():
         known = numbers.get(name) or numbers[GENERIC_NAMES.get(name, name)]
         assert number == int(known), name
 
 
 def test_every_filter_fits_the_kernels_limit() -> None:
-    assert all(len(_seccomp.program(machine)) // 8 < 4096 for machine in _seccomp.MACHINES)
+    assert all(len(_seccomp.program(machine, in_namespaces=True)) // 8 < 4096 for machine in _seccomp.MACHINES)
 
 
 def test_what_a_filter_still_lets_a_jail_receive_from_is_no_descriptor_that_a_cell_can_have() -> None:

@@ -116,6 +116,7 @@ def _wall_in() -> None:
     machine = os.uname().machine
     with suppress(OSError):  # where this process runs in a container, that may not allow them
         _calls.forbid_new_privileges()
+        _calls.drop_capabilities()
         _landlock.restrict({path: _rights(path, _landlock.READ) for path in _readable()})
     if machine in _seccomp.MACHINES:
         with suppress(OSError):

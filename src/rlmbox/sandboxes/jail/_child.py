@@ -89,7 +89,7 @@ def build(gate_fd: int, session_fds: Sequence[int], language: Mapping[str, CodeT
         _enter_namespaces(gate)
         _furnish()
         worker = _worker_for(language)
-        program = _seccomp.program(os.uname().machine)
+        program = _seccomp.program(os.uname().machine, in_namespaces=True)
         send(gate, b"ready")
         if receive(gate)[0] != b"alone":
             os._exit(0)

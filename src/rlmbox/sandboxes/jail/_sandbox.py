@@ -232,7 +232,7 @@ def _walls() -> tuple[str, ...]:
 
     abi = _landlock.landlock_abi()
     machine = os.uname().machine
-    calls = len(_seccomp.allowed(machine)) if machine in _seccomp.MACHINES else 0
+    calls = len(_seccomp.allowed(machine, in_namespaces=True)) if machine in _seccomp.MACHINES else 0
     return (
         "namespaces: user, mount, pid, net, ipc, uts, cgroup",
         f"seccomp: {calls} system calls allowed",

@@ -23,7 +23,8 @@ _SET_NO_NEW_PRIVILEGES, _SET_SUBREAPER, _AMBIENT, _AMBIENT_CLEAR_ALL = 38, 36, 4
 _SET_DUMPABLE = 4
 _FILTER = 2
 _ALL_SECURE_BITS_LOCKED = 0xEF  # NOROOT, NO_SETUID_FIXUP, KEEP_CAPS locked off, NO_CAP_AMBIENT_RAISE
-_CAPABILITY_VERSION_3 = 0x20080522
+CAPABILITY_HEADER = struct.pack("=Ii", 0x20080522, 0)
+"""The first argument of `capset` for the calling thread; the second is 24 bytes, of zeros for no capability."""
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _JOIN_SESSION_KEYRING = 1
@@ -150,9 +151,13 @@ def drop_privileges() -> None:
             break  # beyond the last one known to the kernel
     _prctl("ambient capabilities", _AMBIENT, _AMBIENT_CLEAR_ALL)
     _prctl("securebits", _SET_SECURE_BITS, _ALL_SECURE_BITS_LOCKED)
-    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    checked(libc().capset(header, bytes(24)), "capset")
+    drop_capabilities()
     forbid_new_privileges()
+
+
+def drop_capabilities() -> None:
+    """Drop all capabilities; with `forbid_new_privileges` they cannot be regained."""
+    checked(libc().capset(CAPABILITY_HEADER, bytes(24)), "capset")
 
 
 def forbid_dumps() -> None:

@@ -13,15 +13,18 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rlmbox.sandboxes.kernel._calls import CAPABILITY_HEADER
 from rlmbox.sandboxes.kernel._landlock import ruleset
 
 MACHINE = "x86_64"
 """The machine that the programs run on, as in `os.uname`."""
 
 _OPEN, _CLOSE, _DUP2, _EXECVE, _EXIT, _SETPGID, _PRCTL, _SETRLIMIT = 2, 3, 33, 59, 60, 109, 157, 160
+_CAPSET, _CLOSE_RANGE = 126, 436
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF, _PATH_BENEATH = 444, 445, 446, 1
 _WRITE_ONLY, _PATH_ONLY, _CLOSE_AT_EXEC = 1, 0o10000000, 0o2000000
 _FILE_SIZE_LIMIT, _CORE_LIMIT = 1, 4
+_LAST_DESCRIPTOR = 2**32 - 1
 _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
 _FAILED = 70
 
@@ -57,6 +60,7 @@ def launcher(binary: str, paths: Mapping[str, int], program: bytes, *, core_byte
     assembled.begin(binary)
     call = assembled.call
     call(_SETPGID, 0, 0)  # Ctrl-C at a terminal is for the host, which decides whether to end the cell
+    call(_CLOSE_RANGE, 3, _LAST_DESCRIPTOR, 0)  # Monty's pool passes on what the host has open and inheritable
     call(_OPEN, b"/dev/null\0", _WRITE_ONLY | _CLOSE_AT_EXEC, keep=_FILE)
     call(_DUP2, _FILE, 2)
     call(
@@ -64,6 +68,7 @@ def launcher(binary: str, paths: Mapping[str, int], program: bytes, *, core_byte
     )  # fails if the limit is lower already
     call(_SETRLIMIT, _FILE_SIZE_LIMIT, bytes(16))
     call(_PRCTL, _NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    call(_CAPSET, CAPABILITY_HEADER, bytes(24))
     attributes, handled = ruleset()
     call(_CREATE_RULESET, attributes, len(attributes), 0, keep=_RULESET)
     for path, rights in paths.items():

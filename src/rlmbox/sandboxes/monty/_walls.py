@@ -1,9 +1,9 @@
 """Confines Monty's worker process by seccomp and Landlock, where the kernel supports them.
 
 Monty's interpreter has no access to the system; this is a second barrier in case of a bug in it. On Linux, a launcher
-drops new privileges, forbids other programs and the network (a seccomp filter) and files (Landlock: only the
-interpreter and the libraries it needs are readable), and then executes the worker. On x86_64 the launcher consists of
-those system calls alone (`_native`), elsewhere it is written in Python.
+drops all privileges, closes what it inherited, forbids other programs and the network (a seccomp filter) and files
+(Landlock: only the interpreter and the libraries it needs are readable), and then executes the worker. On x86_64 the
+launcher consists of those system calls alone (`_native`), elsewhere it is written in Python.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _failed = _proved = False
 _EXECUTE = 1
 _EXECVE = {"x86_64": (0xC000003E, 59), "aarch64": (0xC00000B7, 221)}
 # Libraries, the loader's cache, and what the C and Rust runtimes read.
-_READABLE = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/proc/self")
+_READABLE = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
 
 _PROGRAM = """\
 #!{python} -IS
@@ -49,11 +49,13 @@ with open({code!r}, "rb") as file:
         exec(code, vars(sys.modules[name]))
 calls, landlock = (sys.modules[name] for name in {names!r})
 os.setpgid(0, 0)  # Ctrl-C at a terminal is for the host, which ends a cell or not
+calls.close_from(3)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 core = ({core_bytes}, {core_bytes}) if resource.getrlimit(resource.RLIMIT_CORE)[1] else (0, 0)
 resource.setrlimit(resource.RLIMIT_CORE, core)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 calls.forbid_new_privileges()
+calls.drop_capabilities()
 landlock.restrict({paths!r})
 calls.install_filter({program!r})
 os.execve({binary!r}, [{binary!r}, *sys.argv[1:]], {{}})
