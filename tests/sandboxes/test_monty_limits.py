@@ -216,6 +216,32 @@ async def test_an_answer_goes_to_the_call_it_was_given_to_and_to_no_other(sandbo
     assert len(asked.prompts) == count
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "import math as ctx",
+        "from math import pi as ctx",
+        "import json as ctx",
+        "try:\n    1 / 0\nexcept ZeroDivisionError as ctx:\n    pass",
+        "match [1, 2]:\n    case [1, ctx]:\n        pass",
+        "match [1, 2]:\n    case [1, *ctx]:\n        pass",
+        "match {'a': 1, 'b': 2}:\n    case {'a': 1, **ctx}:\n        pass",
+        "import contextlib\nwith contextlib.nullcontext(5) as ctx:\n    pass",
+        "for ctx in [1]:\n    pass",
+        "[ctx := n for n in [1]]",
+        "class ctx:\n    a = 1",
+    ],
+)
+async def test_a_reserved_name_is_back_whatever_statement_took_it(sandbox: MontySandbox, cell: str) -> None:
+    assert (await run(sandbox, cell)).restored == ("ctx",)
+    assert (await run(sandbox, "ctx.slice(0, 3)")).value == "one"
+
+
+async def test_a_function_of_the_context_is_back_after_a_cell_replaced_it(sandbox: MontySandbox) -> None:
+    assert (await run(sandbox, "ctx.slice = 5\nSHOW_VARS = 1")).restored == ("SHOW_VARS", "ctx.slice")
+    assert (await run(sandbox, "[ctx.slice(0, 3), list(SHOW_VARS())]")).value == ["one", []]
+
+
 async def test_reserved_names_are_back_also_where_a_function_took_them(sandbox: MontySandbox) -> None:
     execution = await run(sandbox, "context = context[:3]\nllm_query = None\nmine = context")
     assert sorted(execution.restored) == ["context", "llm_query"]

@@ -214,6 +214,7 @@ class CellSource:
         numbers: The original line number of each line of `code`.
         ends: For each statement of the cell, the line of `code` after it.
         globals: Names that its functions declare global.
+        members: Members of the host's objects that it binds, such as `ctx.find`.
         binds: What later cells need to know of the names it binds.
     """
 
@@ -226,6 +227,7 @@ class CellSource:
     numbers: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
     globals: frozenset[str] = frozenset()
+    members: tuple[str, ...] = ()
     binds: Known = field(default_factory=Known)
 
     def line(self, number: int) -> tuple[int, str]:
@@ -270,6 +272,7 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
     _own_imports.replace(tree)
     names = tuple(dict.fromkeys(_bound_names(tree.body)))
     bound = {*known.bound, *names, *_large.bound_names(tree)}
+    members = tuple(_bound_members(tree, host_names))
     _syntax.check(tree, {*host_names} - bound)
     errors = _errors.Errors.of(tree, bound, known)
     methods = _members.of_cell(tree, bound, errors.here)
@@ -288,7 +291,9 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
             tree = _large.rewritten(tree, bound)
         declared = frozenset(name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names)
         written = _written(tree, has_value=has_value, classes=known.classes | binds.classes)
-        return replace(written, lines=lines, names=names, modules=imported(code), globals=declared, binds=binds)
+        return replace(
+            written, lines=lines, names=names, modules=imported(code), globals=declared, members=members, binds=binds
+        )
     except RecursionError:
         raise CellRefused("the cell is nested too deeply: split it", 1, "RecursionError") from None
 
@@ -424,10 +429,24 @@ def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
             yield node.name
             yield from (name for inner in ast.walk(node) if isinstance(inner, ast.Global) for name in inner.names)
             continue
+        elif isinstance(node, ast.alias) and node.name != "*":
+            yield (node.asname or node.name).partition(".")[0]
+        elif isinstance(node, ast.MatchAs | ast.MatchStar | ast.ExceptHandler) and node.name:
+            yield node.name
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            yield node.rest
         elif isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
             yield from (n.target.id for n in ast.walk(node) if isinstance(n, ast.NamedExpr))
             continue
         queue.extend(reversed([*ast.iter_child_nodes(node)]))
+
+
+def _bound_members(tree: ast.Module, host_names: Collection[str]) -> Iterator[str]:
+    """Iterate over the members of the host's objects that a cell binds."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name):
+            if node.value.id in host_names:
+                yield f"{node.value.id}.{node.attr}"
 
 
 def _awaited(tree: ast.Module, lines: tuple[str, ...]) -> Iterator[int]:

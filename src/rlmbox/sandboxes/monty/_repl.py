@@ -123,6 +123,7 @@ class Setting:
         inputs: The other inputs by name.
         type_check: Whether cells are checked before they run.
         function_names: Global names of the host functions and of the objects that have such methods.
+        reserved: All names that the REPL provides again after a cell has rebound them.
     """
 
     limits: CellLimits
@@ -133,9 +134,11 @@ class Setting:
     inputs: Mapping[str, object]
     type_check: bool
     function_names: frozenset[str] = field(init=False)
+    reserved: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "function_names", frozenset(name.partition(".")[0] for name in self.host))
+        object.__setattr__(self, "reserved", self.function_names | {"context", "P", "SHOW_VARS"})
 
     @property
     def is_large(self) -> bool:
@@ -461,13 +464,13 @@ class MontyRepl:
 
         A function that declares one global may rebind it in any later cell.
         """
-        names = source.names
         self._at_risk |= source.globals
-        reserved = {"context", "P", *self.setting.function_names}
-        taken = tuple(name for name in dict.fromkeys([*names, *self._at_risk]) if name in reserved)
+        reserved = self.setting.reserved
+        rebound = tuple(name for name in (*source.names, *source.members) if name.partition(".")[0] in reserved)
+        taken = {name.partition(".")[0] for name in rebound} | (self._at_risk & reserved)
         if taken:
-            await self._in_thread(partial(self._restore, taken))
-        return tuple(name for name in taken if name in names)
+            await self._in_thread(partial(self._restore, sorted(taken)))
+        return rebound
 
     def _restore(self, names: Iterable[str]) -> None:
         inputs: dict[str, Any] = {}

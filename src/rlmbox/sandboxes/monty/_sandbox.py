@@ -232,7 +232,8 @@ class MontySandbox:
     async def _driven(self, repl: MontyRepl, run: CellRun, printed: Printed, *, shows_variables: bool) -> Any:
         """Run a cell to its end, answering its calls; return the value of its last expression."""
         source = run.source
-        names = [*dict.fromkeys([*self._names, *source.names])] if shows_variables else None
+        bound = dict.fromkeys([*self._names, *source.names])
+        names = [name for name in bound if name not in repl.setting.reserved] if shows_variables else None
         repl.enter(run, printed)
         step: Callable[[], Any] = partial(repl.begin, names, self._known)
         try:
