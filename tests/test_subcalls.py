@@ -130,6 +130,11 @@ async def test_a_batch_of_unequal_lists_is_refused() -> None:
         ("llm_query_batched(['a'] * 10001)", "ValueError"),
         ("llm_query()", "TypeError"),
         ("ask_chunks('a', 'b')", "TypeError"),
+        ("ask('who?', None)", "TypeError: a text is a str, not NoneType"),
+        ("ask('who?', ['a'])", "TypeError: a text is a str, not list; give ask_chunks a list of them"),
+        ("ask('who?', ' ')", "ValueError: the text is empty"),
+        ("ask(None, 'a')", "TypeError: a question is a str, not NoneType"),
+        ("ask_chunks_first('who?', [None, 5])", "TypeError: a text is a str, not NoneType"),
     ],
 )
 async def test_a_wrong_argument_is_an_error_of_the_cell_and_asks_nobody(call: str, error: str) -> None:
@@ -197,6 +202,31 @@ async def test_ask_chunks_first_skips_what_does_not_say() -> None:
     )
     assert await value_of("FINAL(ask_chunks_first('when?', ['it ends', 'it begins in May']))", sub) == "May"
     assert await value_of("FINAL(ask_chunks_first('when?', ['it ends']) is None)", sub) is True
+
+
+async def test_a_chunk_that_is_no_text_is_not_paid_for() -> None:
+    sub = echo()
+    code = "may, none = ask_chunks('when?', ['in May', None])\nFINAL([may[-6:], none])"
+    assert await value_of(code, sub) == ["IN MAY", "Error: TypeError: a text is a str, not NoneType"]
+    assert len(sub.requests) == 1
+
+
+async def test_ask_chunks_first_does_not_take_failed_calls_for_texts_that_do_not_say() -> None:
+    code = "try:\n    ask_chunks_first('when?', ['a', 'b'])\nexcept RuntimeError as error:\n    FINAL(str(error))"
+    broken = ModelError("402: no credit")
+    assert await value_of(code, ScriptedModel([broken, broken], name="sub")) == "ModelError: 402: no credit"
+
+    root = ScriptedModel([repl("print(ask_chunks_first('when?', ['a', 'b']))"), "FINAL(unknown)"], name="root")
+    await RLM(root, sub_model=ScriptedModel([broken, "NOT FOUND"], name="sub")).aask("q?", "some text")
+    said = root.requests[1][-1].content
+    assert "None" in said
+    assert "1 of the 2 calls of ask_chunks_first failed: 402: no credit." in said
+
+
+async def test_an_answer_that_begins_with_error_is_an_answer() -> None:
+    sub = ScriptedModel(["Error: 404 is what the log says"], name="sub")
+    code = "FINAL(ask_chunks_first('what does the log say?', ['Error: 404']))"
+    assert await value_of(code, sub) == "Error: 404 is what the log says"
 
 
 async def test_ask_chunks_first_asks_equal_chunks_once_in_all_its_waves() -> None:

@@ -84,6 +84,23 @@ def read_prompt(prompt: Any, chunk: Any = "") -> str:
     return text
 
 
+def read_question(template: str, question: Any, text: Any) -> str:
+    """Join a question and the text that it is about, both of which must have words.
+
+    Args:
+        template: The prompt, with a place for the question.
+        question: The question.
+        text: The text.
+    """
+    for value, name in ((question, "question"), (text, "text")):
+        if not isinstance(value, str):
+            remedy = "; give ask_chunks a list of them" if isinstance(value, list) and value is text else ""
+            raise TypeError(f"a {name} is a str, not {type(value).__name__}{remedy}")
+        if not value.strip():
+            raise ValueError(f"the {name} is empty")
+    return read_prompt(template.format(question=question), text)
+
+
 def _text_of(value: Any) -> Context:
     """Convert a cell's argument to a text; a search hit is one already."""
     if not isinstance(value, Context | str | list | dict):

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -21,6 +22,7 @@ from rlmbox.loop.arguments import (
     read_batch,
     read_list,
     read_prompt,
+    read_question,
     read_temperature,
     whole_number,
 )
@@ -184,29 +186,36 @@ class Subcalls:
 
     async def ask(self, question: str, text: str) -> str:
         """Ask a question about a text."""
-        return await self.noting(self.ask_text("ask", read_prompt(_ASK.format(question=question), text)))
+        return await self.noting(self.ask_text("ask", read_question(_ASK, question, text)))
 
     async def ask_chunks(self, question: str, chunks: list[str]) -> list[str]:
         """Ask the same question about each text concurrently, in order."""
-        texts = read_batch([_ASK.format(question=question)] * len(read_list(chunks, "chunks")), chunks, read_prompt)
+        texts = read_batch([question] * len(read_list(chunks, "chunks")), chunks, partial(read_question, _ASK))
         return await self.for_each(texts, lambda text, item: self.ask_text("ask_chunks", text, item=item), error_text)
 
     async def ask_chunks_first(self, question: str, chunks: list[str]) -> str | None:
         """Ask about the texts in batches of doubling size; return the first answer, in the order of the texts."""
-        texts = read_batch([_ASK.format(question=question)] * len(read_list(chunks, "chunks")), chunks, read_prompt)
+        texts = read_batch([question] * len(read_list(chunks, "chunks")), chunks, partial(read_question, _ASK))
         # One that an earlier wave has asked is not asked again; it is recorded under the number of its first place.
         numbers = {text: number for number, text in reversed([*enumerate(texts)])}
         asked, begin, wave = sorted(numbers, key=numbers.__getitem__), 0, _FIRST_WAVE
+        failures: list[Exception] = []
         while begin < len(asked):
-            answers = await self.for_each(
+            answers: list[str | Exception] = await self.for_each(
                 asked[begin : begin + wave],
                 lambda text, _: self.ask_text("ask_chunks_first", text, item=numbers[text]),
-                error_text,
+                lambda error: error,
             )
             for answer in answers:
-                if answer.strip(" .'\"`*").upper() != NOT_FOUND and not answer.startswith("Error:"):
+                if isinstance(answer, Exception):
+                    failures.append(answer)
+                elif answer.strip(" .'\"`*").upper() != NOT_FOUND:
                     return answer
             begin, wave = begin + wave, 2 * wave
+        if failures and len(failures) == len(asked):
+            raise failures[0]
+        if failures:  # None would say that they do not answer
+            self.remark(f"{len(failures)} of the {len(asked)} calls of ask_chunks_first failed: {failures[0]}.")
         return None
 
     async def ask_text(

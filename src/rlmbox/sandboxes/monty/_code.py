@@ -444,9 +444,9 @@ def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
 def _bound_members(tree: ast.Module, host_names: Collection[str]) -> Iterator[str]:
     """Iterate over the members of the host's objects that a cell binds."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name):
-            if node.value.id in host_names:
-                yield f"{node.value.id}.{node.attr}"
+        match node:
+            case ast.Attribute(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()) if name in host_names:
+                yield f"{name}.{node.attr}"
 
 
 def _awaited(tree: ast.Module, lines: tuple[str, ...]) -> Iterator[int]:
