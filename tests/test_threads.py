@@ -8,7 +8,6 @@ from concurrent.futures import CancelledError
 import pytest
 
 from rlmbox.sync import run_blocking
-from runs import TEXT, repl, rlm
 
 _PROGRAM = """
 import threading, time
@@ -68,19 +67,3 @@ def test_a_blocking_call_on_the_librarys_own_loop_is_refused_with_the_remedy() -
 
     with pytest.raises(RuntimeError, match="make the hook async"):
         run_blocking(outer)
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-def test_a_hook_or_an_approver_that_exits_ends_no_other_run(is_async: bool, caplog: pytest.LogCaptureFixture) -> None:
-    def leave(_: object) -> None:
-        raise SystemExit(3)
-
-    async def leave_later(_: object) -> None:
-        raise SystemExit(3)
-
-    hooks = [leave_later if is_async else leave]
-    assert rlm("FINAL(ok)", hooks=hooks).ask("?", TEXT).text == "ok"
-    assert "a hook failed" in caplog.text
-    with pytest.raises(SystemExit):
-        rlm(repl("print(1)"), "FINAL(ok)", approve=leave_later if is_async else leave).ask("?", TEXT)
-    assert rlm("FINAL(ok)").ask("?", TEXT).text == "ok"

@@ -214,3 +214,26 @@ class Stalled(LimitExceeded):
 
 class TimeLimitExceeded(LimitExceeded):
     """The run took longer than `max_seconds`."""
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Return True if an error stops the run from outside: its cancellation, Ctrl-C, or the end of its event loop.
+
+    Models, tools, hooks and the like may raise the same classes, `SystemExit`, or a class of their own below
+    `BaseException`. Those are failures of the function that raised them, and must not end the caller's program.
+
+    Args:
+        error: The error that a function of the user's let through, in the task or thread that called it.
+    """
+    import asyncio  # late, since who only reads a file needs no event loop
+    import threading
+
+    if isinstance(error, asyncio.CancelledError):
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # a thread without an event loop
+            return False
+        return task is None or task.cancelling() > 0  # otherwise the function cancelled something of its own
+    if isinstance(error, KeyboardInterrupt):
+        return threading.current_thread() is threading.main_thread()  # the only one that Ctrl-C reaches
+    return isinstance(error, GeneratorExit)

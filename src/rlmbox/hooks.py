@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any, Literal
 
-from rlmbox.errors import ConfigError
+from rlmbox.errors import ConfigError, is_interrupt
 from rlmbox.events import (
     AttemptFinished,
     CellExecuted,
@@ -146,7 +146,9 @@ class HookReader:
         while self._waiting:
             try:
                 await self._waiting.popleft()
-            except (Exception, SystemExit, GeneratorExit):  # noqa: BLE001 - a hook of the user's must not cost the run
+            except BaseException as error:
+                if is_interrupt(error):
+                    raise
                 _log.exception("a hook failed")
 
 

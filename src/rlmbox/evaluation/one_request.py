@@ -217,8 +217,8 @@ class OneRequestArm(ABC):
 
         def check() -> _Sent:
             checked = run_guard.check(text, path="subcall", model=self._model.name, max_chars=len(text) + 1)
-            if checked.cut_message:
-                note = f"the guard lets a model see only a part of the text: {checked.cut_message}"
+            if checked.cut_reason:
+                note = f"the guard lets a model see only a part of the text: {checked.cut_reason}"
                 return _Sent(None, note, None, excerpt.cost_usd)
             return _Sent(checked.text, excerpt.note, run_guard, excerpt.cost_usd)
 
@@ -234,7 +234,7 @@ class OneRequestArm(ABC):
 
         def check() -> str:
             checked = run_guard.check(asked, path="question", model=self._model.name)
-            if checked.cut_message:  # the question is the user's own, and may quote the text at any length
+            if checked.cut_reason:  # the question is the user's own, and may quote the text at any length
                 checked = run_guard.check(asked, path="answer", model=self._model.name)
             return checked.text
 

@@ -80,12 +80,17 @@ class CopyVerdict:
     Attributes:
         copied_chars: Number of distinct positions of the context that it shows, up to the cut.
         cut_at: Position of the cut, in characters; None if all may be shown.
-        message: Notice of the cut for the model; empty without a cut.
+        reason: The allowance that the cut keeps to, in words; empty without a cut.
     """
 
     copied_chars: int = 0
     cut_at: int | None = None
-    message: str = ""
+    reason: str = ""
+
+    @property
+    def message(self) -> str:
+        """Notice of the cut for the model; empty without a cut."""
+        return f"{MESSAGE}\n{_ADVICE.format(reason=self.reason)}" if self.reason else ""
 
 
 class CopyGuard:
@@ -252,9 +257,7 @@ class CopyGuard:
             copied.add(start, allowed)
             if allowed < end:
                 seen = fold(each.of.store.slice(start - each.of.offset, allowed - each.of.offset).encode())
-                return CopyVerdict(
-                    copied.total, each.position_after(len(seen)), f"{MESSAGE}\n{_ADVICE.format(reason=reason)}"
-                )
+                return CopyVerdict(copied.total, each.position_after(len(seen)), reason)
         return CopyVerdict(copied.total)
 
 

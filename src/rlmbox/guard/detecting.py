@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
-from rlmbox.errors import ConfigError
+from rlmbox.errors import ConfigError, is_interrupt
 from rlmbox.guard.assignments import assigned_secrets
 from rlmbox.guard.columns import secret_columns
 from rlmbox.guard.findings import Detector, Finding
@@ -54,7 +54,9 @@ def run_detector(detector: Detector, text: str) -> list[Finding]:
     name = getattr(detector, "__name__", type(detector).__name__)
     try:
         found = list(detector(text))
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         raise ConfigError(f"the detector {name} failed ({type(error).__name__}); fix it or leave it out") from error
     for each in found:
         if not 0 <= each.start < each.end <= len(text):

@@ -272,7 +272,9 @@ class RunGuard:
             # Escapes are longer than the characters they represent; that matters if there are many.
             shown, more = bounded(shown, room, self.guard.bounds.head_share)
             hidden_chars += more
-        checked = Checked(shown, findings, verdict.copied_chars, hidden_chars, verdict.message, shown != text)
+        checked = Checked(
+            shown, findings, verdict.copied_chars, hidden_chars, verdict.message, verdict.reason, shown != text
+        )
         self._count(checked, path, rules, session, turn)
         return checked
 

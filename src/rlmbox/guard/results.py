@@ -19,6 +19,7 @@ class Checked:
         copied_chars: Number of distinct positions of the context that it shows.
         hidden_chars: Number of characters hidden for length.
         cut_message: Notice for the model at the end of `text` if it was cut for copying; empty otherwise.
+        cut_reason: The allowance that was exceeded if it was cut for copying, in words; empty otherwise.
         is_changed: Whether `text` differs from the checked text.
     """
 
@@ -27,6 +28,7 @@ class Checked:
     copied_chars: int = 0
     hidden_chars: int = 0
     cut_message: str = ""
+    cut_reason: str = ""
     is_changed: bool = False
 
     @property

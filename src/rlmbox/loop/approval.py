@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from rlmbox.errors import ConfigError, RLMError
+from rlmbox.errors import ConfigError, RLMError, is_interrupt
 from rlmbox.loop.task import Proposal
 
 _SUBCALLS = frozenset(
@@ -108,7 +108,9 @@ class Approval:
             decision = await found if inspect.isawaitable(found) else found
         except RLMError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             raise ConfigError(f"approve raised {type(error).__name__}: {error}") from error
         if not isinstance(decision, bool | str | Replace):
             raise ConfigError(f"approve returns True, False, a reason or Replace(code), not {decision!r}")

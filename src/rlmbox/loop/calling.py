@@ -9,6 +9,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
+from rlmbox.errors import is_interrupt
 from rlmbox.loop.stepping import Rest, stepped
 from rlmbox.loop.tool_secrets import SecretValues
 from rlmbox.threads import ThreadJob
@@ -116,7 +117,7 @@ class ToolCalling:
                 result = stepped(bound())
                 if not isinstance(result, Rest):
                     return self._hidden.hidden_in_value(_crossing(self._name, result))
-            except (Exception, SystemExit, GeneratorExit, asyncio.CancelledError) as error:  # noqa: BLE001 - as in _wait
+            except BaseException as error:  # noqa: BLE001 - as in _wait
                 raise self._told(error, bound) from None
             return self._wait(bound, result.wait)
 
@@ -150,7 +151,7 @@ class ToolCalling:
             if started is not None and started.cancelling() > cancelled_before:
                 raise  # the run's own cancellation
             raise self._told(error, bound) from None
-        except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - the cell receives any error
+        except BaseException as error:  # noqa: BLE001 - the cell receives any error
             raise self._told(error, bound) from None
 
     def _bound(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -172,8 +173,8 @@ class ToolCalling:
             named |= named.pop(rest, {})
         return tuple(bound.arguments[key] for key in only), named
 
-    def _told(self, error: BaseException, bound: functools.partial[Any]) -> Exception:
-        """Return the error of a call as the cell sees it: of the same type, without secrets."""
+    def _told(self, error: BaseException, bound: functools.partial[Any]) -> BaseException:
+        """Return the error of a call as the cell sees it, of the same type and without secrets; Ctrl-C as it is."""
         from pydantic import ValidationError
 
         name, hidden = self._name, self._hidden.hidden_in
@@ -188,10 +189,12 @@ class ToolCalling:
             return TypeError(hidden(f"{name}: {_problems(error, places)}"))
         if isinstance(error, asyncio.CancelledError):
             return RuntimeError(hidden(f"{name} was cancelled by itself: {message_of(error) or 'CancelledError'}"))
-        if isinstance(error, SystemExit | GeneratorExit):
+        if isinstance(error, KeyboardInterrupt) and is_interrupt(error):
+            return error
+        if not isinstance(error, Exception):
             return RuntimeError(hidden(f"{name} raised {type(error).__name__}: {message_of(error)}"))
         said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        if isinstance(error, Exception) and hidden(said) == said:
+        if hidden(said) == said:
             return error
         return _same_type(error, hidden(said))
 
@@ -234,9 +237,9 @@ def _with_article(kind: str) -> str:
     return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
 
 
-def _same_type(error: BaseException, message: str) -> Exception:
-    """Return an error of the same class with another message, if its class allows."""
-    kind = type(error) if isinstance(error, Exception) else RuntimeError
+def _same_type(error: Exception, message: str) -> Exception:
+    """Return an error with another message whose class has the same name."""
+    kind = type(error)
     made: Exception = type(kind.__name__, (Exception,), {"__module__": kind.__module__})(message)
     return made
 

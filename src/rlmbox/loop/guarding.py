@@ -12,6 +12,7 @@ from rlmbox.types import Message, Turn
 
 _LEAST_NUMBER, _ABOVE_NUMBERS = 10**10, 10**20
 _CHECKSUMMED = frozenset({"card", "cpf", "cnpj"})
+_WAY_FOR_TOOLS = " (the user can lift this for tools: --guard-path tool=off, or Guard(per_path={'tool': 'off'}))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,8 @@ class SessionGuard:
         passed = []
         for message in messages:
             checked = self.run.check(message.content, path=path, model=model, session=self.session_id)
-            if checked.cut_message:
-                raise ValueError(checked.cut_message)
+            if checked.cut_reason:
+                raise ValueError(_refusal("the prompt holds", "a model", checked.cut_reason))
             passed.append(Message(message.role, checked.text))
         return passed
 
@@ -126,8 +127,8 @@ class SessionGuard:
         """
         if isinstance(value, str):
             checked = self.run.check(value, path="tool", session=self.session_id)
-            if checked.cut_message:
-                raise ValueError(checked.cut_message)
+            if checked.cut_reason:
+                raise ValueError(_refusal("its arguments hold", "a tool", checked.cut_reason) + _WAY_FOR_TOOLS)
             return checked.text
         if isinstance(value, int | float) and not isinstance(value, bool):
             return self._given_number(value)
@@ -151,3 +152,10 @@ class SessionGuard:
             value: A JSON value.
         """
         return self.run.restore_value(value)
+
+
+def _refusal(holder: str, reader: str, reason: str) -> str:
+    return (
+        f"the call was not made, because {holder} more of the context, word for word, than {reader} may receive "
+        f"({reason}); pass a shorter part, or what you found in it"
+    )

@@ -8,7 +8,7 @@ import anyio
 
 from rlmbox import events
 from rlmbox.context import Context
-from rlmbox.errors import ConfigError, RLMError, SandboxCrashed, SandboxUnavailable
+from rlmbox.errors import ConfigError, RLMError, SandboxCrashed, SandboxUnavailable, is_interrupt
 from rlmbox.loop.bindings import binds
 from rlmbox.loop.bridge import Bridge
 from rlmbox.loop.inputs import described
@@ -89,7 +89,7 @@ class SessionNamespace:
             )
         except BaseException as error:
             await self.sandbox.close()
-            if not isinstance(error, Exception) or isinstance(error, RLMError):
+            if isinstance(error, RLMError) or is_interrupt(error):
                 raise
             kind = type(error).__name__
             raise SandboxUnavailable(f"the sandbox {self.sandbox.name} did not start: {kind}: {error}") from error
@@ -161,7 +161,9 @@ class SessionNamespace:
             found = await self.sandbox.variables()
         except RLMError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             raise SandboxCrashed(f"the sandbox does not answer: {type(error).__name__}: {error}") from error
         self.is_cut = was_cut
         own = {name: what for name, what in found.items() if name != "query" or not self._query_is_ours}
@@ -210,6 +212,8 @@ class SessionNamespace:
             return await self.sandbox.execute(cell)
         except RLMError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             kind = type(error).__name__
             raise SandboxCrashed(f"the sandbox {self.sandbox.name} failed: {kind}: {error}") from error

@@ -12,7 +12,7 @@ from typing import TypeVar
 import anyio
 
 from rlmbox import events
-from rlmbox.errors import RLMError
+from rlmbox.errors import RLMError, is_interrupt
 from rlmbox.loop.answers import AnswerRules
 from rlmbox.loop.history import History
 from rlmbox.loop.limits_watch import LastAnswer
@@ -83,7 +83,9 @@ class QuestionEnd:
         except RLMError as error:
             error.partial = error.partial or self._without_task()
             raise
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             mistake = _mistake(error)
             mistake.partial = self._without_task()
             raise mistake from error
@@ -123,7 +125,9 @@ class QuestionEnd:
         except RLMError as error:
             await self._fail(task, error)
             raise
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             mistake = _mistake(error)
             await self._fail(task, mistake)
             raise mistake from error
@@ -205,7 +209,7 @@ class QuestionEnd:
         return self.answer(task, text, value=value, complete=False)
 
 
-def _mistake(error: Exception) -> RLMError:
+def _mistake(error: BaseException) -> RLMError:
     return RLMError(f"a mistake in rlmbox: {type(error).__name__}: {error}; please report it")
 
 

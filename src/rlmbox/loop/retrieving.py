@@ -7,14 +7,13 @@ index.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import anyio
 
 from rlmbox.context import Context
-from rlmbox.errors import RetrievalError, RLMError
+from rlmbox.errors import RetrievalError, RLMError, is_interrupt
 from rlmbox.loop.bridge import HostCall, Next, current_call
 from rlmbox.loop.index_hits import PART_KEY, clean, hits_as_json, is_of_index, place_of
 from rlmbox.loop.scope import Scope
@@ -288,9 +287,11 @@ class Retrieval:
             raise TimeoutError(
                 f"the index {name} did not answer within {timeout_s:g} s; ask for fewer hits, or with a filter"
             ) from None
-        except (RLMError, ValueError, KeyError, asyncio.CancelledError):
+        except (RLMError, ValueError, KeyError):
             raise
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             said = " ".join(str(error).split())[:_ERROR_CHARS] or type(error).__name__
             raise RetrievalError(
                 f"the index {name} failed: {said}; try once more, or go on without it and say so in the answer"

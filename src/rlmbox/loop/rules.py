@@ -10,7 +10,7 @@ from typing import Any
 import anyio.from_thread
 import anyio.to_thread
 
-from rlmbox.errors import ConfigError, RLMError
+from rlmbox.errors import ConfigError, RLMError, is_interrupt
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.task import Task
@@ -59,7 +59,9 @@ def validated_by(check: Validator) -> AnswerRule:
             wrong = await found if inspect.isawaitable(found) else found
         except RLMError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             raise ConfigError(f"validate raised {type(error).__name__}: {error}") from error
         if not isinstance(wrong, str | None):
             raise ConfigError(f"validate returns None or what is wrong, a text, not {wrong!r}"[:300])

@@ -178,7 +178,8 @@ class Tool:
                 with_checkable_annotations(function)
             )
         except PydanticUserError as error:
-            raise ConfigError(f"the tool {self.repl_name} cannot be given to a model: {error.message}") from None
+            way = "; wrap it in a function of yours" if error.code == "validate-call-type" else ""
+            raise ConfigError(f"the tool {self.repl_name} cannot be given to a model: {error.message}{way}") from None
         except (TypeError, ValueError, NameError) as error:
             raise ConfigError(f"the tool {self.repl_name} cannot be given to a model: {message_of(error)}") from None
         return checked

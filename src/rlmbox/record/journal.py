@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 import anyio
 
-from rlmbox.errors import StoreError
+from rlmbox.errors import StoreError, is_interrupt
 from rlmbox.events import (
     AttemptFinished,
     CellDiffered,
@@ -509,7 +509,9 @@ class Journal:
         for reader in self._readers:
             try:
                 reader(event)
-            except (Exception, SystemExit, GeneratorExit):  # noqa: BLE001 - a reader's error must not end the run
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and is_interrupt(error):
+                    raise
                 _log.exception("a hook failed on %s", event.kind)
 
     def _show_until(self, sequence: int) -> None:

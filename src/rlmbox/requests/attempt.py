@@ -6,7 +6,6 @@ between attempts both are released.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ import anyio
 from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget
 from rlmbox.budget.ledger import Reservation
 from rlmbox.budget.tokens import Conversation, Conversations, measure_ahead
-from rlmbox.errors import ConfigError, ModelError, RLMError
+from rlmbox.errors import ConfigError, ModelError, RLMError, is_interrupt
 from rlmbox.events import AttemptStarted, ReplyDelta
 from rlmbox.models.base import Exchange, Model, OnText, current_exchange
 from rlmbox.requests.again import SendAgain
@@ -206,11 +205,9 @@ class Attempts:
         except RLMError:
             state.timeouts += exchange.timed_out
             raise
-        except asyncio.CancelledError as error:
-            if _is_cancelled():
+        except BaseException as error:
+            if is_interrupt(error):
                 raise
-            raise _raised(request.model, error) from error
-        except Exception as error:
             raise _raised(request.model, error) from error
         state.timeouts += 1
         raise _too_slow(request.model, timeout_s, billed=exchange.may_be_billed)
@@ -320,12 +317,6 @@ def _raised(model: Model, error: BaseException) -> ModelError:
     except Exception as failed:  # noqa: BLE001 - the exception's class is the user's
         words = f"its message cannot be read: {type(failed).__name__}"
     return ModelError(f"{model.name}: the model raised {type(error).__name__}: {words}", possibly_billed=True)
-
-
-def _is_cancelled() -> bool:
-    """Return whether this task is cancelled; otherwise the model cancelled something of its own and let that out."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
 
 
 def _too_slow(model: Model, timeout_s: float, *, billed: bool) -> ModelError:
