@@ -156,6 +156,19 @@ async def test_sources_that_code_names_are_checked_against_the_context() -> None
     assert [(s.start, s.end, s.quote) for s in answer.sources] == [(30, 37, "penalty"), (0, 3, "The")]
 
 
+@pytest.mark.parametrize("sources", ["(30, 37)", "ctx.search('penalty')[0]"])
+async def test_a_single_source_counts_without_a_list_around_it(sources: str) -> None:
+    answer = await rlm(repl(f"FINAL('5 %', {sources})")).aask("?", TEXT)
+    assert [(s.start, s.quote) for s in answer.sources] == [(30, "penalty")]
+
+
+@pytest.mark.parametrize("call", ["FINAL('Total:', 5)", "SUBMIT('Paris', 'Rome')", "FINAL_VAR(TEXT, 'Rome')"])
+async def test_a_part_of_an_answer_is_not_taken_for_its_sources_and_lost(call: str) -> None:
+    asked = rlm(repl(f"TEXT = 'x'\n{call}"), "FINAL(7)")
+    assert (await asked.aask("?", TEXT)).value == 7
+    assert "takes one answer, several in a list" in said_to(asked.model)
+
+
 async def test_what_an_answer_quotes_is_found_in_the_context() -> None:
     answer = await rlm(f'FINAL(It says: "{PENALTY}" and "nothing of the kind".)').aask("?", TEXT)
     assert [source.quote for source in answer.sources] == [PENALTY]

@@ -35,7 +35,6 @@ FINALS = {
     "a number with a thousands comma is text": ("FINAL(1,234)", text("1,234")),
     "a date is text": ("FINAL(2024-01-02)", text("2024-01-02")),
     "a sum is text": ("FINAL(10-5)", text("10-5")),
-    "a set is text": ("FINAL({1, 2})", text("{1, 2}")),
     "infinity is text": ("FINAL(1e999)", text("1e999")),
     "a list with NaN is text": ("FINAL([NaN])", text("[NaN]")),
     "a name in FINAL is text": ("FINAL(result)", text("result")),

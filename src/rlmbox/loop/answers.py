@@ -242,21 +242,41 @@ class AnswerRules:
         return set(final.names) <= known
 
     def _final(self, /, answer: Any = _NOTHING, sources: Any = None, **fields: Any) -> None:
-        listed = sources if isinstance(sources, list | tuple) else ()
         if fields:  # SUBMIT(total=3, name="x") is an answer with these fields
             given = {} if answer is _NOTHING else {"answer": answer}
+            listed = _listed(sources)
             given |= {} if sources is None or listed else {"sources": sources}
-            self._called = _Called({**given, **fields}, sources=listed)
+            self._called = _Called({**given, **fields}, sources=listed or ())
         else:
-            self._called = _Called("" if answer is _NOTHING else answer, sources=listed)
+            self._called = _Called("" if answer is _NOTHING else answer, sources=_read_sources(sources))
 
     def _final_var(self, name: Any, sources: Any = None) -> None:
-        listed = sources if isinstance(sources, list | tuple) else ()
+        listed = _read_sources(sources)
         if isinstance(name, str) and name.isidentifier():
             self._called = _Called(variable=name, sources=listed)
         else:
             # Code often passes the variable itself instead of its name; what it holds is what was meant.
             self._called = _Called(name, sources=listed, is_of_variable=isinstance(name, str))
+
+
+def _listed(sources: object) -> Sequence[Any] | None:
+    """Return sources as a list, also where only one was given; None where they are something else."""
+    if sources is None:
+        return ()
+    if isinstance(sources, Mapping):
+        sources = [sources] if _span(sources)[0] is not None else None
+    elif isinstance(sources, list | tuple) and _span(sources)[0] is not None:
+        sources = [sources]
+    return sources if isinstance(sources, list | tuple) else None
+
+
+def _read_sources(sources: object) -> Sequence[Any]:
+    listed = _listed(sources)
+    if listed is None:  # FINAL("Total:", 5)
+        raise TypeError(
+            "FINAL takes one answer, several in a list, and sources as a list of hits or (start, end) pairs"
+        )
+    return listed
 
 
 def _host_names(namespace: Namespace) -> set[str]:

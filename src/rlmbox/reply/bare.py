@@ -9,7 +9,9 @@ from collections.abc import Collection, Iterator, Sequence
 from rlmbox.reply.code import assigned_names, is_whole_program, program, tidy
 from rlmbox.reply.tool_calls import code_of_call
 
-_TAG_NAME = re.compile(rb"(?:[-+]?[ \t]*|return[ \t]+)(?:FINAL|FINAL_VAR|SUBMIT)\b")  # `- FINAL(42)` is a bullet
+_TAG_NAME = re.compile(  # `- FINAL(42)` is a bullet, and `Answer: FINAL(42)` no annotation
+    rb"(?:[-+]?[ \t]*|return[ \t]+|[Aa]nswer[ \t]*:[ \t]*)(?:FINAL|FINAL_VAR|SUBMIT)\b"
+)
 _CDATA = re.compile(r"\s*<!\[CDATA\[(.*?)\]\]>\s*\Z", re.DOTALL)
 _OF_REPL = re.compile(r"\b(?:context|ctx|llm_query\w*|rlm_query\w*)\b|\bprint\(")
 _INLINE = re.compile(r"\s*(`{1,2})([^`\n]+)\1\s*\Z")

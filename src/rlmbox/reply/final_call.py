@@ -26,6 +26,7 @@ _VARIABLE_KEYS = ("name", "var", "var_name", "variable", "variable_name")
 _MARKED = re.compile(  # a name in ticks, emphasis, quotes, or as in a template
     r"""\A(?:\**`+|\*{1,3}|["'“”‘’]|\$?\{|<)\s*([\w\\]+)\s*(?:`+\**|\*{1,3}|["'“”‘’]|\}|>)\Z"""  # noqa: RUF001
 )
+_IN_QUOTES = re.compile(r"""\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", re.DOTALL)
 _TICKED = re.compile(r"\A(?:`([^`]+)`|```(?:repl|python|py)?\s([^`]+?)\s*```)\Z")
 
 
@@ -71,7 +72,7 @@ def read_argument(name: str, argument: str) -> tuple[Final | None, str]:
         return None, EMPTY.format(name=f"{name}({argument})")
     if name == "FINAL_VAR":
         return _read_variable(argument)
-    for source in dict.fromkeys((argument, repaired(argument))):
+    for source in dict.fromkeys((argument, repaired(argument), _with_lines_escaped(argument))):
         value = read_literal(source)
         if value is not _NOTHING:
             return Final("text", value, value if isinstance(value, str) else argument), ""
@@ -93,12 +94,14 @@ def read_words(text: str) -> Final:
     """Read an answer that is no literal: words, or an expression over the REPL's names."""
     source = repaired(text)
     tree = _expression(source)
-    if tree is None:
+    if tree is not None and not _is_certain(tree):
+        return Final("text", text, text, names=_free_names(tree))
+    if tree is None:  # over several lines, as in a call
+        source = f"({_with_lines_escaped(source)}\n)"
+        tree = _expression(source)
+    if tree is None or not _is_certain(tree):
         return Final("text", text, text)
-    names = _free_names(tree)
-    if _is_certain(tree):
-        return Final("expression", text=source, names=names)
-    return Final("text", text, text, names=names)
+    return Final("expression", text=source, names=_free_names(tree))
 
 
 def read_literal(source: str) -> object:
@@ -111,7 +114,7 @@ def read_literal(source: str) -> object:
     try:
         with warnings.catch_warnings():  # an unknown escape such as "\d" is not our user's business
             warnings.simplefilter("ignore")
-            value = ast.literal_eval(source)
+            value = ast.literal_eval(f"({source}\n)")
         if isinstance(value, tuple) and not source.startswith("("):
             return _NOTHING
         found: object = json.loads(json.dumps(value, allow_nan=False))
@@ -171,12 +174,14 @@ def _read_call(name: str, argument: str, call: ast.Call) -> tuple[Final | None, 
     if any(field.arg is None for field in call.keywords) and not call.args:
         return Final("expression", text=f"dict({argument})", names=_free_names(call)[1:]), ""  # after `_`
     fields = {field.arg or "": field.value for field in call.keywords if field.arg != "sources"}
-    if len(call.args) > 1 + (not call.keywords and _is_sources(call.args[-1])) or (call.args and fields):
+    if len(call.args) > 1 + (not call.keywords and _is_sources(call.args[-1])):
         return words, ""  # `Paris, France`
-    if name == "FINAL" and _is_equation(fields):
+    if name == "FINAL" and _is_equation(fields) and not any(map(_is_text, call.args)):
         return words, ""
+    if call.args and fields:  # `SUBMIT("ok", confidence=0.9)`
+        fields = {"answer": call.args[0], **fields}
     sources = _sources(call)
-    if call.args:
+    if call.args and not fields:
         answer: ast.expr = call.args[0]
     elif len(fields) == 1 and next(iter(fields)) in _ANSWER_KEYS:
         answer = next(iter(fields.values()))
@@ -201,6 +206,13 @@ def _is_equation(fields: dict[str, ast.expr]) -> bool:
     )
 
 
+def _with_lines_escaped(source: str) -> str:
+    """Return Python in which no text in plain quotes goes over several lines, as models write it."""
+    if "\n" not in source or len(source) > _MAX_LITERAL_CHARS:
+        return source
+    return _IN_QUOTES.sub(lambda quoted: quoted.group().replace("\n", "\\n"), source)
+
+
 def _sources(call: ast.Call) -> tuple[object, ...]:
     given = [field.value for field in call.keywords if field.arg == "sources"] or call.args[1:2]
     value = read_literal(ast.unparse(given[0])) if given else None
@@ -213,7 +225,8 @@ def _is_sources(node: ast.expr) -> bool:
 
 def _parsed_call(argument: str) -> ast.Call | None:
     """Parse an argument as those of a call; None where it is not Python."""
-    tree = _expression(f"_({argument}\n)") or _expression(repaired(f"_({argument}\n)"))
+    source = f"_({argument}\n)"
+    tree = _expression(source) or _expression(repaired(source)) or _expression(_with_lines_escaped(source))
     is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "_"
     return tree if is_call and isinstance(tree, ast.Call) else None
 
@@ -245,7 +258,11 @@ def _is_certain_node(node: ast.AST) -> bool:
         return isinstance(index, ast.Slice | ast.UnaryOp | ast.Name) or _is_text(index)
     if isinstance(node, ast.BinOp):
         return _is_text(node.left) or _is_text(node.right)
-    return False
+    if isinstance(node, ast.Set):
+        return all(isinstance(item, ast.Constant) for item in node.elts)
+    if isinstance(node, ast.Dict):
+        return any(isinstance(key, ast.Tuple) for key in node.keys)
+    return isinstance(node, ast.Constant) and isinstance(node.value, bytes)
 
 
 def _is_text(node: ast.AST) -> bool:
