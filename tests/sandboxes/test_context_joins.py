@@ -11,7 +11,7 @@ from sandboxes.local_repl import LIMITS, local
 
 LARGE = replace(LIMITS, inline_limit_chars=1000)
 SETUP = """
-import collections, copy, json, textwrap
+import collections, copy, json, re, textwrap
 class Shown:
     text = context
     def __format__(self, spec): return 'S' + spec
@@ -60,6 +60,19 @@ SAME = [
     'json.loads(json.dumps(context.splitlines()))[7]',
     '(context.splitlines() * 2)[3001][:6]',
     '(lambda text: f"{text}.")(context)[-2:], [f"{n}{context}"[:2] for n in range(2)]',
+    """(exec("def mended(t): return f'{t}.' + '%s!' % t"), mended(context)[-4:])[1]""",
+    """eval("','.join([context, '{}'.format(context)])[-4:]"), eval(compile("f'{context}.'[-4:]", "a", "eval"))""",
+    """(lambda names: (exec("got = ','.join([text, 'a'])", names), names["got"][-4:])[1])({"text": context})""",
+    """exec("x = 1 + 1", {"__builtins__": {}}), eval("  1 + 1"), eval("n", {"n": 1}, {"n": 2})""",
+    'list(map(", ".join, [["a", context], "bc"]))[0][-6:], [*map(str, [1, context])][1][-5:]',
+    '(lambda find: find(context).span())(re.compile("line").search), len(context.join("abc"))',
+    '[m.span() for m in re.finditer("end|line 0$", f"{context}|{context}", re.M)]',
+    're.sub("(?s)l.*", "", "x" + context), re.fullmatch("(?si).*END", context).end()',
+    're.search("(?<=the )end", context + "."), re.split("ine", context.lower())[1], re.findall("END", context.lower())',
+    're.findall("(?x) the [ ] end  # here", context), len(re.findall("", context))',
+    'isinstance(re.search("line", context), re.Match), context.__eq__(5), context in [context[:]], context in context',
+    'context.find(context, 0), context.count(context + "a"), context.startswith(("a", context))',
+    'context.partition(context)[2]',
     'Shown.text[:4], (lambda s, f=f"{context}a": s + f)("b")[:3]',
 ]  # fmt: skip
 REFUSED = [
@@ -69,14 +82,19 @@ REFUSED = [
     ('"".join(5)', "can only join an iterable"),
     ('"".join([context, 1])', "sequence item 1: expected str instance, int found"),
     ('f"{context:>10}"', "context[a:b]"),
-    ("context + 1", "unsupported operand"),
-    ("context * 'a'", "cannot be interpreted as an integer"),
+    ("context + 1", 'can only concatenate str (not "int") to str'),
+    ("context * 'a'", "can't multiply sequence by non-int of type 'str'"),
     ("context * 20_000", "context[:500]"),
     ("context.splitlines().append('x')", "[*lines[a:b]]"),
     ("context.splitlines()[0] = 'x'", "[*lines[a:b]]"),
-    ('re.search("end", "x" + context)', "re.search(pattern, context)"),
+    ("re.sub('a', context, 'a')", "re.sub with the whole text in the place of each match"),
+    ("string.Template('$a').substitute(a=context)", "context[a:b]"),
+    ("csv.writer(io.StringIO()).writerow([context])", "context[a:b]"),
+    ("logging.LogRecord('', 0, '', 0, '%s', (context,), None).getMessage()", "context[a:b]"),
+    ("operator.mod('%s', context)", "context[a:b]"),
+    ("print(context, file=io.StringIO())", "context[a:b]"),
+    ("raise ValueError(context)", "ValueError: <context of 60,000 characters"),
     ("{f'x{context}': 1}", "use a position or a slice"),
-    ("exec(\"len(f'{context}')\")", "context[a:b]"),
     ("ask(f'Sum up: {context}')", "ctx.chunk(size)"),
     ("ask(['Sum up: ' + context])", "ctx.chunk(size)"),
 ]
@@ -97,6 +115,7 @@ async def test_what_cannot_be_put_together_is_refused_with_the_way_around() -> N
     ask = HostFunction("ask", lambda prompt: prompt, "asks")
     text = "some text\n" * 6_000
     async with local(ask, text=text, limits=LARGE) as repl:
+        await repl.run("import csv, io, logging, operator, string")
         errors = {code: (await repl.run(code)).error for code, _ in REFUSED}
     assert [code for code, words in REFUSED if words not in str(errors[code])] == []
 

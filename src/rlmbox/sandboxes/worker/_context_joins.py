@@ -8,10 +8,12 @@ syntax tree: if a part is a long text, the result is a `JoinedText`.
 from __future__ import annotations
 
 import ast
+import builtins
 import os
 import re
 import sys
 from bisect import bisect_right
+from functools import partial
 from itertools import accumulate
 from operator import index as whole_number
 
@@ -47,6 +49,8 @@ class JoinedText(texts.UnscannedText):
     Args:
         parts: The parts, at least one of them a long text.
     """
+
+    __slots__ = ("_ends", "_parts")
 
     def __init__(self, parts: list[Any]) -> None:
         reader = next(part.reader for part in parts if type(part) is not str)
@@ -86,7 +90,7 @@ class JoinedText(texts.UnscannedText):
     refuse_to_leave = reference
 
     def matches(self, *_: Any) -> NoReturn:
-        """Refuse: the host does not have the text."""
+        """Refuse: the host does not have the text, and it is too long to be searched here; see `_context_regex.py`."""
         raise texts.refusal("a pattern on a text put together with it", self, OF_JOINED)
 
     def __repr__(self) -> str:
@@ -97,8 +101,7 @@ def joined(parts: Iterable[Any]) -> Any:
     """Concatenate texts, to a `str` if all are short."""
     merged: list[Any] = []
     for part in parts:
-        each = [texts.other_text(part)] if texts.is_whole(part) else [str(part)]
-        for one in each[0].parts if type(each[0]) is JoinedText else each:
+        for one in part.parts if type(part) is JoinedText else [part if texts.is_whole(part) else str(part)]:
             if not len(one):
                 continue
             if type(one) is str and merged and type(merged[-1]) is str and len(merged[-1]) < MERGED_CHARS:
@@ -115,7 +118,7 @@ def joined(parts: Iterable[Any]) -> Any:
 
 
 def _first(values: Iterable[Any]) -> Any:
-    return texts.other_text(next(value for value in values if texts.is_whole(value)))
+    return next(filter(texts.is_whole, values))
 
 
 # Replacements of a cell's operators and templates
@@ -123,14 +126,12 @@ def _first(values: Iterable[Any]) -> Any:
 
 def piece(value: Any) -> Any:
     """Return what an f-string contains for a value without a format."""
-    if type(value) is str:
-        return value
-    return texts.other_text(value) if texts.is_whole(value) else f"{value}"
+    return value if type(value) is str or texts.is_whole(value) else f"{value}"
 
 
 def piece_of_str(value: Any) -> Any:
     """Return what an f-string contains for a value with `!s`."""
-    return texts.other_text(value) if texts.is_whole(value) else f"{value!s}"
+    return value if texts.is_whole(value) else f"{value!s}"
 
 
 def f_string(*parts: Any) -> Any:
@@ -141,7 +142,31 @@ def f_string(*parts: Any) -> Any:
 
 def text_of(kind: Any, value: Any) -> Any:
     """Return `str(value)` or `format(value)`, as called by a cell."""
-    return texts.other_text(value) if kind in (str, format) and texts.is_whole(value) else kind(value)
+    return value if kind in (str, format) and texts.is_whole(value) else kind(value)
+
+
+def text_of_each(kind: Any) -> Any:
+    """Return `str` as passed to `map` by a cell."""
+    return partial(text_of, str) if kind is str else kind
+
+
+def code_of(run: Any, source: Any, *rest: Any) -> tuple[Any, ...]:
+    """Return a cell's arguments of `exec`, `eval` or `compile`, with the source rewritten like a cell."""
+    name = {exec: "exec", eval: "eval", compile: "compile"}.get(run) if type(source) is str else None
+    if name is None or (name == "compile" and len(rest) != 2) or _has_other_builtins(rest):
+        return source, *rest
+    file, mode = rest if name == "compile" else ("<string>", name)
+    try:
+        tree = Joins().visit(ast.parse(source.lstrip(" \t") if mode == "eval" else source, file, mode))
+        return (tree, *rest) if name == "compile" else (compile(tree, file, mode, dont_inherit=True), *rest)
+    except (SyntaxError, ValueError, TypeError, RecursionError):
+        return source, *rest  # which raises it again
+
+
+def _has_other_builtins(scopes: tuple[Any, ...]) -> bool:
+    # Code that does would not find the functions.
+    names = scopes[0] if scopes and type(scopes[0]) is dict else {}
+    return names.get("__builtins__", builtins) not in (builtins, vars(builtins))
 
 
 def percent(template: Any, values: Any) -> Any:
@@ -157,7 +182,7 @@ def percent(template: Any, values: Any) -> Any:
         given = {name: stands(value) for name, value in values.items()} if type(values) is dict else stands(values)
         return template % given
 
-    return _with_texts(filled, [texts.other_text(value) for value in held if texts.is_whole(value)])
+    return _with_texts(filled, [value for value in held if texts.is_whole(value)])
 
 
 class TextTemplate:
@@ -167,14 +192,17 @@ class TextTemplate:
         text: The text.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: Any) -> None:
         self._text = text
 
-    def join(self, parts: Iterable[Any], /) -> Any:
+    def join(self, *args: Any, **fields: Any) -> Any:
         """Join parts, as `str.join` does."""
+        if len(args) != 1 or fields:
+            return self._text.join(*args, **fields)
+        (parts,) = args
         listed = [*parts] if hasattr(type(parts), "__iter__") or hasattr(type(parts), "__getitem__") else parts
-        if listed is parts or not any(map(texts.is_whole, listed)):
-            return self._text.join(listed)
+        if listed is parts or not any(map(texts.is_whole, (self._text, *listed))):
+            return "".join(parts) if listed is parts else self._text.join(listed)
         for number, part in enumerate(listed):
             if not texts.is_whole(part) and not issubclass(type(part), str):
                 raise TypeError(f"sequence item {number}: expected str instance, {type(part).__name__} found")
@@ -182,21 +210,21 @@ class TextTemplate:
 
     def format(self, /, *args: Any, **fields: Any) -> Any:
         """Fill a template, as `str.format` does."""
-        wholes = [texts.other_text(value) for value in (*args, *fields.values()) if texts.is_whole(value)]
+        wholes = [value for value in (*args, *fields.values()) if texts.is_whole(value)]
         if not wholes:
             return self._text.format(*args, **fields)
 
-        def filled(key: str) -> str:
+        def filled(key: str) -> Any:
             stands = StandIns(key)
             return self._text.format(*map(stands, args), **{name: stands(value) for name, value in fields.items()})
 
         return _with_texts(filled, wholes)
 
-    def format_map(self, mapping: Any, /) -> Any:
+    def format_map(self, *args: Any, **fields: Any) -> Any:
         """Fill a template, as `str.format_map` does."""
-        if type(mapping) is dict and any(map(texts.is_whole, mapping.values())):
-            return self.format(**mapping)
-        return self._text.format_map(mapping)
+        if len(args) == 1 and type(args[0]) is dict and any(map(texts.is_whole, args[0].values())):
+            return self.format(**args[0])
+        return self._text.format_map(*args, **fields)
 
 
 class StandIns:
@@ -214,7 +242,7 @@ class StandIns:
         if not texts.is_whole(value):
             return value
         self._count += 1
-        return _StandIn(texts.other_text(value), self._key.format(self._count - 1))
+        return _StandIn(value, self._key.format(self._count - 1))
 
 
 class _StandIn:
@@ -260,7 +288,9 @@ def _keys(mark: str) -> tuple[str, str]:
 
 
 def _add(self: Any, other: Any) -> Any:
-    return joined([self, other]) if _is_text(other) else NotImplemented
+    if not _is_text(other):
+        return "x" + other  # raises what a `str` would
+    return joined([self, other])
 
 
 def _radd(self: Any, other: Any) -> Any:
@@ -268,9 +298,10 @@ def _radd(self: Any, other: Any) -> Any:
 
 
 def _mul(self: Any, times: Any) -> Any:
+    "" * texts.stand_in(times)  # raises what a `str` would
     count = whole_number(times)
     if count > MOST_PARTS:
-        raise texts.refusal(f"the whole text {count:,} times", texts.other_text(self), OUT_OF_WHOLE)
+        raise texts.refusal(f"the whole text {count:,} times", self, OUT_OF_WHOLE)
     return joined([self] * count)
 
 
@@ -286,14 +317,24 @@ class Joins(ast.NodeTransformer):
     """
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
-        """Rewrite a call of a method, of `str` or of `format`."""
+        """Rewrite a call of `str`, `format`, `map`, `exec`, `eval` or `compile`."""
         self.generic_visit(node)
-        func = node.func
-        if isinstance(func, ast.Attribute) and func.attr in METHODS:
-            func.value = _calling(METHODS[func.attr], [func.value])
-        is_one = len(node.args) == 1 and not node.keywords and not isinstance(node.args[0], ast.Starred)
-        if is_one and isinstance(func, ast.Name) and func.id in ("str", "format"):
-            return _calling("_rlm_text_of", [func, node.args[0]])
+        func, args = node.func, node.args
+        if not isinstance(func, ast.Name) or not args or node.keywords or isinstance(args[0], ast.Starred):
+            return node
+        if func.id in ("str", "format") and len(args) == 1:
+            return _calling("_rlm_text_of", [func, args[0]])
+        if func.id in ("exec", "eval", "compile"):
+            node.args = [ast.copy_location(ast.Starred(_calling("_rlm_code_of", [func, *args]), ast.Load()), node)]
+        elif func.id == "map":
+            args[0] = _calling("_rlm_text_of_each", [args[0]])
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.Attribute:
+        """Rewrite a method of a pattern or a template."""
+        self.generic_visit(node)
+        if node.attr in METHODS and isinstance(node.ctx, ast.Load):
+            node.value = _calling(METHODS[node.attr], [node.value])
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
@@ -313,8 +354,10 @@ class Joins(ast.NodeTransformer):
             return node
         node.value = self.visit(node.value)
         has_spec = isinstance(node.format_spec, ast.JoinedStr) and bool(node.format_spec.values)
-        if not has_spec and node.conversion in (-1, ord("s")):
-            return _calling("_rlm_piece" if node.conversion == -1 else "_rlm_piece_of_str", [node.value])
+        if node.conversion == ord("s"):
+            node.value, node.conversion = _calling("_rlm_piece_of_str", [node.value]), -1
+        if not has_spec and node.conversion == -1:
+            return _calling("_rlm_piece", [node.value])
         for each in ast.walk(node.format_spec) if node.format_spec is not None else ():
             if isinstance(each, ast.FormattedValue):
                 each.value = self.visit(each.value)
@@ -332,16 +375,19 @@ def install(with_patterns: Callable[[Any], Any]) -> dict[str, Callable[..., Any]
     Args:
         with_patterns: Makes a compiled pattern accept long texts.
     """
-    for kind in (texts.LargeText, texts.WholeText):
-        for name, operator in (("__add__", _add), ("__radd__", _radd), ("__mul__", _mul), ("__rmul__", _mul)):
-            setattr(kind, name, operator)
+    for name, operator in (("__add__", _add), ("__radd__", _radd), ("__mul__", _mul), ("__rmul__", _mul)):
+        setattr(texts.LargeText, name, operator)
 
-    return {
+    functions: dict[str, Callable[..., Any]] = {
         "_rlm_on_large": with_patterns,
-        "_rlm_template": lambda value: TextTemplate(value) if type(value) is str else value,
+        "_rlm_template": lambda value: TextTemplate(value) if type(value) is str or texts.is_whole(value) else value,
         "_rlm_f_string": f_string,
         "_rlm_piece": piece,
         "_rlm_piece_of_str": piece_of_str,
         "_rlm_percent": percent,
         "_rlm_text_of": text_of,
+        "_rlm_text_of_each": text_of_each,
+        "_rlm_code_of": code_of,
     }
+    vars(builtins).update(functions)  # where code in `exec` finds them, whatever its namespace
+    return functions

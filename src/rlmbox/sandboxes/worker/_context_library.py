@@ -1,14 +1,18 @@
-"""`io.StringIO` and `json` on a text too long to be a `str` in the sandbox: the first reads it, the second refuses it.
+"""`print`, `io.StringIO` and `json` on a text too long to be a `str` in the sandbox.
+
+`print` shows its beginning, `io.StringIO` reads it, and `json` refuses it.
 
 Runs inside the sandbox, from source that the start frame carries, as `_context_text.py` does. Functions written in C
-read the characters of the handle's own `str`, only a part of the text, without an error; so they are replaced here.
+take only a real `str`; so those that can do better are replaced here.
 """
 
 from __future__ import annotations
 
 import _io
+import builtins
 import io
 import json
+import sys
 from functools import wraps
 
 TYPE_CHECKING = False
@@ -24,6 +28,7 @@ TO_PARSE = (
     "json.loads(context[a:b])"
 )
 REST_CHARS = 8_000_000
+TO_WRITE = "print a part of it, such as context[a:b]"
 TO_READ = "go through the lines with `for`, or read(size)"
 
 
@@ -108,18 +113,19 @@ class TextFile(io.TextIOWrapper):
 
 
 def install(texts: Any) -> None:
-    """Make `io.StringIO` accept the handle of a long text, and `json` refuse it with advice.
+    """Make `print` and `io.StringIO` accept the handle of a long text, and `json` refuse it with advice.
 
     Args:
         texts: The module `_context_text`.
     """
+    builtins.print = printing(print, texts)
 
     class StringIO(io.StringIO):
         """`io.StringIO` that also accepts a long text."""
 
         def __new__(cls, initial_value: Any = "", newline: str | None = "\n") -> Any:
             if texts.is_whole(initial_value):
-                text = texts.other_text(initial_value)
+                text = initial_value
                 return TextFile(text, newline, texts.refusal("the rest of the text", text, TO_READ))
             return super().__new__(cls)
 
@@ -141,7 +147,23 @@ def refusing(own: Any, what: str, texts: Any) -> Any:
         if own.__name__ == "default" and issubclass(type(value), texts.Parts):
             return [*value]
         if texts.is_whole(value):
-            raise texts.refusal(what, texts.other_text(value), hint)
+            raise texts.refusal(what, value, hint)
         return own(*args, **options)
 
     return method
+
+
+def printing(own: Any, texts: Any) -> Any:
+    """Return a `print` that shows the beginning of a long text; what is printed is cut anyway."""
+
+    @wraps(own)
+    def printed(*values: Any, **options: Any) -> None:
+        if any(map(texts.is_whole, values)):
+            file = options.get("file") or sys.stdout
+            if file not in (sys.stdout, sys.stderr) or issubclass(type(file), io.StringIO):
+                text = next(filter(texts.is_whole, values))
+                raise texts.refusal("print() of the whole text to a file", text, TO_WRITE)
+            values = tuple(value.excerpt() if texts.is_whole(value) else value for value in values)
+        own(*values, **options)
+
+    return printed

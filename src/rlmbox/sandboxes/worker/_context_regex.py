@@ -8,7 +8,7 @@ from `re` itself. What the host's engine lacks (look-around, back-references) is
 from __future__ import annotations
 
 import re
-from functools import wraps
+from functools import partial, wraps
 from itertools import islice
 
 TYPE_CHECKING = False
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 METHODS = ("search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn")
+FLAGS_IN_FRONT = re.compile(r"\A\(\?[aimsux]+\)")
 FIRST_MATCHES, MOST_MATCHES = 16, 10_000  # per request: few at first, since a loop may end early
 MORE_CHARS = 1 << 16
-RESULT_CHARS = 32_000_000  # longest result of a substitution
+RESULT_CHARS = 32_000_000  # longest result of a substitution, and longest text that is searched here
 
 
 class LargeMatch:
@@ -36,11 +37,18 @@ class LargeMatch:
         self._match, self._offset = match, offset
         self.string, (self.pos, self.endpos) = text, bounds
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        # So that `isinstance(match, re.Match)` is true.
+        return re.Match
+
     def __getattr__(self, name: str) -> Any:
         # Groups and everything else without a position.
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._match, name)
+
+    __iter__ = None
 
     def __getitem__(self, group: int | str) -> Any:
         return self._match[group]
@@ -67,16 +75,21 @@ class LargeMatch:
         return f"<re.Match object; span={self.span()}, match={repr(self._match.group())[:50]}>"
 
 
-def finditer(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None = None) -> Iterator[LargeMatch]:
+def source(pattern: re.Pattern[str]) -> str:
+    """Return a pattern's text for the host, which gets the flags in front of it separately and refuses an empty one."""
+    return FLAGS_IN_FRONT.sub("", pattern.pattern) or "(?:)"
+
+
+def finditer(pattern: re.Pattern[str], string: Any, pos: int = 0, endpos: int | None = None) -> Iterator[LargeMatch]:
     """Equivalent of `pattern.finditer`."""
-    return _found(pattern, text, bounds(text, pos, endpos), FIRST_MATCHES)
+    return _found(pattern, string, bounds(string, pos, endpos), FIRST_MATCHES)
 
 
 def _found(pattern: re.Pattern[str], text: Any, span: tuple[int, int], most: int) -> Iterator[LargeMatch]:
     pos, end = span
     last = (-1, -1)
     while pos <= end:
-        found = text.matches(pattern.pattern, pattern.flags, pos, end, most)
+        found = text.matches(source(pattern), pattern.flags, pos, end, most)
         for start, stop, around, first in found:
             if (start, stop) == last:  # an empty match where the previous one ended
                 continue
@@ -115,52 +128,52 @@ def made(
     return LargeMatch(match, text, first, span)
 
 
-def search(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None = None) -> LargeMatch | None:
+def search(pattern: re.Pattern[str], string: Any, pos: int = 0, endpos: int | None = None) -> LargeMatch | None:
     """Equivalent of `pattern.search`."""
-    return next(_found(pattern, text, bounds(text, pos, endpos), 1), None)
+    return next(_found(pattern, string, bounds(string, pos, endpos), 1), None)
 
 
-def match(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None = None) -> LargeMatch | None:
+def match(pattern: re.Pattern[str], string: Any, pos: int = 0, endpos: int | None = None) -> LargeMatch | None:
     """Equivalent of `pattern.match`."""
-    first, last = bounds(text, pos, endpos)
+    first, last = bounds(string, pos, endpos)
     # A few characters usually decide whether a pattern matches at a given place.
-    if (near := pattern.match(text[max(0, first - 1) : first + MORE_CHARS], min(first, 1))) is None:
+    if (near := pattern.match(string[max(0, first - 1) : first + MORE_CHARS], min(first, 1))) is None:
         if last - first <= MORE_CHARS:
             return None
     elif near.end() < MORE_CHARS // 2 and last - first > MORE_CHARS:
-        return LargeMatch(near, text, max(0, first - 1), (first, last))
-    found = search(pattern, text, pos, endpos)
+        return LargeMatch(near, string, max(0, first - 1), (first, last))
+    found = search(pattern, string, pos, endpos)
     return found if found is not None and found.start() == first else None
 
 
-def fullmatch(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None = None) -> LargeMatch | None:
+def fullmatch(pattern: re.Pattern[str], string: Any, pos: int = 0, endpos: int | None = None) -> LargeMatch | None:
     """Equivalent of `pattern.fullmatch`."""
-    first, last = bounds(text, pos, endpos)
-    found = text.matches(rf"(?:{pattern.pattern})\Z", pattern.flags, first, last, 1)
+    first, last = bounds(string, pos, endpos)
+    found = string.matches(rf"(?:{source(pattern)})\Z", pattern.flags, first, last, 1)
     if not found or found[0][:2] != [first, last]:
         return None
-    return made(pattern, text, (first, last), (None, max(0, first - 1)), (first, last))
+    return made(pattern, string, (first, last), (None, max(0, first - 1)), (first, last))
 
 
-def findall(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None = None) -> list[Any]:
+def findall(pattern: re.Pattern[str], string: Any, pos: int = 0, endpos: int | None = None) -> list[Any]:
     """Equivalent of `pattern.findall`."""
-    found = _found(pattern, text, bounds(text, pos, endpos), MOST_MATCHES)
+    found = _found(pattern, string, bounds(string, pos, endpos), MOST_MATCHES)
     if pattern.groups < 2:
         return [one.group(pattern.groups) or "" for one in found]
     return [one.groups("") for one in found]
 
 
-def split(pattern: re.Pattern[str], text: Any, maxsplit: int = 0) -> Any:
+def split(pattern: re.Pattern[str], string: Any, maxsplit: int = 0) -> Any:
     """Equivalent of `pattern.split`; without groups the parts are sliced lazily."""
     if pattern.groups:
-        return _split_by_groups(pattern, text, maxsplit)
+        return _split_by_groups(pattern, string, maxsplit)
     if pattern.match(""):
         raise TypeError("re.split of the whole text takes a pattern that matches no empty text")
 
     def found(start: int) -> Iterator[tuple[int, int]]:
-        return (one.span() for one in finditer(pattern, text, start))
+        return (one.span() for one in finditer(pattern, string, start))
 
-    cut = text.cut(found)
+    cut = string.cut(found)
     return list(cut.up_to(maxsplit)) if maxsplit > 0 else cut
 
 
@@ -174,29 +187,30 @@ def _split_by_groups(pattern: re.Pattern[str], text: Any, maxsplit: int) -> list
     return [*parts, text[at:]]
 
 
-def sub(pattern: re.Pattern[str], repl: Any, text: Any, count: int = 0) -> Any:
+def sub(pattern: re.Pattern[str], repl: Any, string: Any, count: int = 0) -> Any:
     """Equivalent of `pattern.sub` for a result that is not too long; without a match the text itself is returned."""
-    return subn(pattern, repl, text, count)[0]
+    return subn(pattern, repl, string, count)[0]
 
 
-def subn(pattern: re.Pattern[str], repl: Any, text: Any, count: int = 0) -> tuple[Any, int]:
+def subn(pattern: re.Pattern[str], repl: Any, string: Any, count: int = 0) -> tuple[Any, int]:
     """Equivalent of `pattern.subn` for a result that is not too long; without a match the text itself is returned."""
     parts: list[str] = []
     size = at = changes = 0
-    for found in islice(finditer(pattern, text), count if count > 0 else None):
+    for found in islice(finditer(pattern, string), count if count > 0 else None):
         start, end = found.span()
-        made = repl(found) if callable(repl) else found.expand(repl) if "\\" in repl else repl
-        kept = text[at:start]
+        made = repl(found) if callable(repl) else found.expand(repl) if type(repl) is str and "\\" in repl else repl
+        made = "" if made is None else "".join([made])  # raises what `re` would for what is no text
+        kept = string[at:start]
         size += len(kept) + len(made)
         if size > RESULT_CHARS:
-            raise too_long(text)
+            raise too_long(string)
         parts += [str(kept), made]
         at, changes = end, changes + 1
     if not changes:
-        return text, 0
-    if size + len(text) - at > RESULT_CHARS:
-        raise too_long(text)
-    return "".join([*parts, *text.pieces(at, len(text))]), changes
+        return string, 0
+    if size + len(string) - at > RESULT_CHARS:
+        raise too_long(string)
+    return "".join([*parts, *string.pieces(at, len(string))]), changes
 
 
 def too_long(text: Any) -> TypeError:
@@ -243,14 +257,25 @@ def chosen(own: Callable[..., Any], pattern: re.Pattern[str], texts: Any, name: 
 
 def on_whole(texts: Any, pattern: re.Pattern[str], name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Run a method of a pattern on the whole text."""
+
+    def stand_in(value: Any) -> Any:
+        return "" if callable(value) else texts.stand_in(value)
+
+    given = {key: stand_in(value) for key, value in options.items()}
+    getattr(pattern, name)(*map(stand_in, args), **given)  # raises what `re` would
+    place = name in ("sub", "subn")
+    text = options["string"] if "string" in options else args[place]
+    if not texts.is_whole(text):
+        whole = next(value for value in (*args, *options.values()) if texts.is_whole(value))
+        raise texts.refusal(f"re.{name} with the whole text in the place of each match", whole)
+    if issubclass(type(text), texts.UnscannedText) and len(text) <= RESULT_CHARS:
+        # The host does not have it.
+        text, run = "".join(text.pieces(0, len(text))), getattr(pattern, name)
+    else:
+        run = partial(globals()[name], pattern)
     if "string" in options:
-        options = {**options, "text": options["string"]}
-        del options["string"]
-    if name in ("sub", "subn") and not texts.is_whole(options.get("text", args[1] if len(args) > 1 else None)):
-        text = next(texts.other_text(value) for value in (*args, *options.values()) if texts.is_whole(value))
-        raise texts.refusal(f"re.{name} with the whole text in the place of each match", text)
-    given = [texts.other_text(value) for value in args]
-    return globals()[name](pattern, *given, **{key: texts.other_text(value) for key, value in options.items()})
+        return run(*args, **{**options, "string": text})
+    return run(*args[:place], text, *args[place + 1 :], **options)
 
 
 def install(texts: Any) -> Callable[[Any], Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from functools import wraps
 from itertools import islice, zip_longest
 from operator import index as whole_number
 
@@ -37,7 +38,6 @@ ASKED_CHARS = 1 << 20  # per answer of the host, which is sent as JSON
 ANCHOR_CHARS, BLOCK_ANCHORS = 1 << 15, 32  # as in `_large_text.py`
 KEPT_EVERY = 64  # the position of every so many-th part of a split text is kept
 SHOWN_CHARS = 20_000
-CUT_MARK = "\n... [{} goes on, to "
 PARTS = "read a part with context[a:b] or ctx.slice(start, end), look something up with ctx.search(pattern)"
 PARTS_OF_INPUT = "read a part with context[a:b], look something up with re.search(pattern, context)"
 TO_CHANGE = "make a list of those that you need, such as [*lines[a:b]] or [line for line in lines if …]"
@@ -120,11 +120,6 @@ class Reader:
         """A description of the text for sentences."""
         return "the context" if self.name == "context" else self.name
 
-    @property
-    def cut_mark(self) -> str:
-        """The mark after an excerpt that is shown instead of the whole text."""
-        return CUT_MARK.format(self.what)
-
     def hint(self, words: str) -> str:
         """Return advice that uses the text's own name; on reading parts, if there is no other."""
         words = words or (PARTS if self.name == "context" else PARTS_OF_INPUT)
@@ -139,6 +134,9 @@ class LargeText:
         start: Its start.
         end: Its end; by default that of the reader's text.
     """
+
+    __slots__ = ("_length", "_reader", "_start")
+    maketrans = staticmethod(str.maketrans)
 
     def __init__(self, reader: Reader, start: int = 0, end: int | None = None) -> None:
         self._reader, self._start = reader, start
@@ -178,8 +176,9 @@ class LargeText:
 
     def __getitem__(self, key: int | slice) -> Any:
         if not isinstance(key, slice):
+            place = place_of(key, "x")
             try:
-                at = range(self._length)[whole_number(key)]
+                at = range(self._length)[place]
             except IndexError:
                 raise IndexError("string index out of range") from None
             return self._read(at, at + 1)
@@ -221,11 +220,19 @@ class LargeText:
 
     def _found(self, scan: str, sub: str, start: Any, end: Any) -> int:
         bounds = self._within(start, end)
-        if _text(sub, "must be str, not") and bounds is not None and len(sub) <= bounds[1] - bounds[0]:
-            if sub:
-                return self._scan(scan, sub, *bounds)
-            return bounds[0] if scan == "find" else bounds[1]
-        return -1
+        if bounds is None or len(sub) > bounds[1] - bounds[0]:
+            return -1
+        if is_whole(sub):
+            return bounds[0] if self._is_all(sub, *bounds) else -1
+        if sub:
+            return self._scan(scan, sub, *bounds)
+        return bounds[0] if scan == "find" else bounds[1]
+
+    def _is_all(self, sub: Any, start: int, end: int) -> bool:
+        """Return whether a long text is all of a part; whether it is within a longer one would take too long."""
+        if len(sub) < end - start:
+            raise refusal(f"a search for a text of {len(sub):,} characters", self)
+        return bool(self._view(start, end) == sub)
 
     def index(self, sub: str, start: int | None = None, end: int | None = None, /) -> int:
         """Find the first occurrence, as `str.index` does."""
@@ -238,12 +245,15 @@ class LargeText:
     def count(self, sub: str, start: int | None = None, end: int | None = None, /) -> int:
         """Count occurrences without overlaps, as `str.count` does."""
         bounds = self._within(start, end)
-        if not _text(sub, "must be str, not") or bounds is None or len(sub) > bounds[1] - bounds[0]:
+        if bounds is None or len(sub) > bounds[1] - bounds[0]:
             return 0
+        if is_whole(sub):
+            return int(self._is_all(sub, *bounds))
         return self._count(sub, *bounds) if sub else bounds[1] - bounds[0] + 1
 
     def __contains__(self, sub: str) -> bool:
-        return bool(_text(sub, "'in <string>' requires string as left operand, not")) and self.find(sub) >= 0
+        stand_in(sub) in "xx"  # noqa: B015 - raises what a `str` would
+        return self.find(sub) >= 0
 
     def startswith(self, prefix: str | tuple[str, ...], start: int | None = None, end: int | None = None, /) -> bool:
         """Return whether the text between `start` and `end` begins with a prefix, as `str.startswith` does."""
@@ -254,22 +264,25 @@ class LargeText:
         return self._has_edge(suffix, start, end, at_end=True)
 
     def _has_edge(self, edge: Any, start: Any, end: Any, *, at_end: bool) -> bool:
-        if isinstance(edge, tuple):
-            return any(self._has_edge(one, start, end, at_end=at_end) for one in edge)
         name = "endswith" if at_end else "startswith"
+        if isinstance(edge, tuple):
+            # A call of a `str` with the prefix alone raises its error for one that is no text.
+            return any(
+                self._has_edge(one, start, end, at_end=at_end) if isinstance(one, str) else getattr("x", name)((one,))
+                for one in edge
+            )
         bounds = self._within(start, end)
-        _text(edge, f"{name} first arg must be str or a tuple of str, not")
         if bounds is None or len(edge) > bounds[1] - bounds[0]:
             return False
         at = bounds[1] - len(edge) if at_end else bounds[0]
-        return self._read(at, at + len(edge)) == str(edge)
+        return bool(self._view(at, at + len(edge)) == edge)
 
     def __eq__(self, other: object) -> bool:
-        if is_whole(other):
-            other = other_text(other)
-            if self is other:
-                return True
-        if not (issubclass(type(other), str) or is_whole(other)) or len(other) != self._length:  # type: ignore[arg-type]
+        if self is other:
+            return True
+        if not (issubclass(type(other), str) or is_whole(other)):
+            return NotImplemented
+        if len(other) != self._length:  # type: ignore[arg-type]
             return False
         at = 0
         for piece in self.pieces(0, self._length):
@@ -332,24 +345,23 @@ class LargeText:
     def _any(self, holds: Callable[[str], bool]) -> bool:
         return any(holds(piece) for piece in self.pieces(0, self._length))
 
-    def center(self, width: int, fillchar: str = " ", /) -> LargeText:
+    def center(self, width: int, _: str = " ", /) -> LargeText:
         """Return the text itself if it is at least that wide."""
-        return self._padded("center", width, fillchar)
+        return self._padded("center", width)
 
-    def ljust(self, width: int, fillchar: str = " ", /) -> LargeText:
+    def ljust(self, width: int, _: str = " ", /) -> LargeText:
         """Return the text itself if it is at least that wide."""
-        return self._padded("ljust", width, fillchar)
+        return self._padded("ljust", width)
 
-    def rjust(self, width: int, fillchar: str = " ", /) -> LargeText:
+    def rjust(self, width: int, _: str = " ", /) -> LargeText:
         """Return the text itself if it is at least that wide."""
-        return self._padded("rjust", width, fillchar)
+        return self._padded("rjust", width)
 
     def zfill(self, width: int, /) -> LargeText:
         """Return the text itself if it is at least that wide."""
-        return self._padded("zfill", width, "0")
+        return self._padded("zfill", width)
 
-    def _padded(self, name: str, width: int, fillchar: str) -> LargeText:
-        "".center(0, fillchar)  # raises Python's error for an invalid one
+    def _padded(self, name: str, width: int) -> LargeText:
         if whole_number(width) > self._length:
             raise refusal(f"{name}() of the whole text", self)
         return self
@@ -360,22 +372,16 @@ class LargeText:
             raise refusal("expandtabs() of the whole text", self, HINTS["expandtabs"])
         return self
 
-    def join(self, parts: Any, /) -> str:
-        """Return a single part, or an empty text; between more parts there would be the whole text."""
-        parts = [*parts]
-        if len(parts) > 1:
-            raise refusal("join() of the whole text", self)
-        return "".join(parts)
-
     # Copies: views of the text, or parts that are sliced lazily
 
     def strip(self, chars: str | None = None, /) -> Any:
         """Return the text without white space, or the given characters, at both ends."""
+        chars = _characters(chars)
         return self.lstrip(chars).rstrip(chars)
 
     def lstrip(self, chars: str | None = None, /) -> Any:
         """Return the text without white space, or the given characters, at its beginning."""
-        at = self._beginning(chars)
+        at = self._beginning(_characters(chars))
         return self if at == 0 else self[at:]
 
     def _beginning(self, chars: str | None) -> int:
@@ -390,6 +396,7 @@ class LargeText:
     def rstrip(self, chars: str | None = None, /) -> Any:
         """Return the text without white space, or the given characters, at its end."""
         end = self._length
+        chars = _characters(chars)
         while end:
             piece = self._read(max(0, end - PIECE_CHARS), end)
             left = piece.rstrip(chars)
@@ -437,8 +444,8 @@ class LargeText:
 
     def split(self, sep: str | None = None, maxsplit: int = -1) -> Any:
         """Return the parts as split by `str.split`, sliced lazily."""
-        if sep is not None:
-            _separator(sep)
+        if is_whole(sep):
+            raise refusal("split() at a text this long", self)
         found = self.spaces if sep is None else lambda at: self.occurrences(sep, at)
         if maxsplit < 0:
             return CutText(self, found, drop_empty=sep is None)
@@ -455,19 +462,19 @@ class LargeText:
             raise refusal("rsplit() at white space", self, "context.split() gives the parts one by one")
         parts: list[Any] = []
         text: Any = self
-        while len(parts) < maxsplit and (at := text.rfind(_separator(sep))) >= 0:
+        while len(parts) < maxsplit and (at := text.rfind(sep)) >= 0:
             parts.append(text[at + len(sep) :])
             text = text[:at]
         return [text, *reversed(parts)]
 
     def partition(self, sep: str, /) -> tuple[Any, str, Any]:
         """Return the text before a separator, the separator, and the text after it."""
-        at = self.find(_separator(sep))
+        at = self.find(sep)
         return (self[:at], sep, self[at + len(sep) :]) if at >= 0 else (self, "", "")
 
     def rpartition(self, sep: str, /) -> tuple[Any, str, Any]:
         """Return the text before the last separator, the separator, and the text after it."""
-        at = self.rfind(_separator(sep))
+        at = self.rfind(sep)
         return (self[:at], sep, self[at + len(sep) :]) if at >= 0 else ("", "", self)
 
     def splitlines(self, keepends: bool = False) -> Any:
@@ -556,29 +563,23 @@ class LargeText:
     def __reduce_ex__(self, _: object) -> NoReturn:
         raise refusal("the whole text in one piece", self)
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "maketrans":
-            return str.maketrans
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if not hasattr(str, name):
-            raise AttributeError(f"{self._reader.what} has no attribute {name!r}: {self._reader.hint('')}")
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"'str' object has no attribute {name!r}")
 
-        def refuse(*args: object, **options: object) -> NoReturn:
-            raise refusal(f"{name}() of the whole text", self, HINTS.get(name, ""))
+    def __dir__(self) -> list[str]:
+        return dir(str)
 
-        return refuse
+    def __bytes__(self) -> NoReturn:
+        raise TypeError("string argument without an encoding")
 
     def _refuse(self, *_: object) -> NoReturn:
         raise refusal("the whole text in one piece", self)
 
-    __mod__ = __rmod__ = _refuse  # `_context_joins.py` adds the other operators
+    __mod__ = __rmod__ = __str__ = _refuse  # `_context_joins.py` adds the other operators
 
     def _order(self, other: Any) -> int | None:
         """Return a negative, zero or positive number if the text sorts before, with or after another."""
-        if is_whole(other):
-            other = other_text(other)
-        elif not issubclass(type(other), str):
+        if not (issubclass(type(other), str) or is_whole(other)):
             return None
         at = 0
         for piece in self.pieces(0, self._length):
@@ -600,14 +601,19 @@ class LargeText:
     def __ge__(self, other: Any) -> bool:
         return NotImplemented if (order := self._order(other)) is None else order >= 0
 
-    def __str__(self) -> str:
-        return WholeText.of(self)
-
     def __format__(self, spec: str) -> str:
-        head, _, chars = spec.partition(".")
-        if chars.removesuffix("s").isdigit() and int(chars.removesuffix("s")) <= SLICE_CHARS:
-            return format(self._read(0, min(int(chars.removesuffix("s")), self._length)), head)
-        raise refusal("the whole text in one piece", self)
+        import re
+
+        format("x", re.sub(r"\d+", "1", spec))  # raises what a `str` would
+        found = re.fullmatch(r"(.*?)\.(\d+)s?", spec, re.DOTALL)
+        if found is None or int(found[2]) > SLICE_CHARS:
+            raise refusal("the whole text in one piece", self)
+        return format(self[: int(found[2])], found[1])
+
+    def excerpt(self) -> str:
+        """Return what `print` shows of the text: its beginning, and how long it is."""
+        shown, what = self[: min(SHOWN_CHARS, self._length)], self._reader.what
+        return f"{shown}\n... [{what} goes on, to {self._length:,} characters: {self._reader.hint('')}]"
 
     def __repr__(self) -> str:
         return f"<{self._reader.name} of {self._length:,} characters; {self._reader.hint('')}>"
@@ -624,6 +630,8 @@ _AsStr.__name__ = _AsStr.__qualname__ = LargeText.__name__
 
 class UnscannedText(LargeText):
     """A text derived from another, unknown to the host, so that searching means reading it."""
+
+    __slots__ = ()
 
     def _scan(self, name: str, sub: str, start: int, end: int) -> int:
         if name == "find":
@@ -647,6 +655,8 @@ class CasedText(UnscannedText):
         text: The text.
         change: Changes the case of a part without changing its length.
     """
+
+    __slots__ = ("_change", "_text")
 
     def __init__(self, text: LargeText, change: Callable[[str], str]) -> None:
         super().__init__(text._reader, text._start, text._start + len(text))  # noqa: SLF001 - the same class
@@ -688,7 +698,7 @@ class Parts(Sequence["Any"]):
     __setitem__ = __delitem__ = _refuse_to_change
 
     def __mul__(self, times: Any) -> list[Any]:
-        return [*self] * whole_number(times)
+        return [*self] * times
 
     __rmul__ = __mul__
 
@@ -713,6 +723,16 @@ class Parts(Sequence["Any"]):
     def copy(self) -> list[Any]:
         """Return a list of the parts."""
         return [*self]
+
+    def index(self, value: Any, *bounds: Any) -> int:
+        """Return the place of a part, as `list.index` does."""
+        try:
+            return super().index(value, *bounds)
+        except ValueError:
+            return [].index(value)  # raises what a list would
+
+    def __reduce_ex__(self, _: object) -> Any:
+        return list, ([*self],)
 
 
 class _AsList(list["Any"]):
@@ -782,7 +802,7 @@ class CutText(Parts):
 
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, slice):
-            at = whole_number(key)
+            at = place_of(key, [0])
             at = at + len(self) if at < 0 else at
             got = list(self._range(at, at + 1)) if at >= 0 else []
             if not got:
@@ -825,7 +845,7 @@ class Lines(Parts):
 
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, slice):
-            if not -len(self) <= whole_number(key) < len(self):
+            if not -len(self) <= place_of(key, [0]) < len(self):
                 raise IndexError("list index out of range")
             at = whole_number(key) % len(self)
             return self[at : at + 1][0]
@@ -855,125 +875,66 @@ def lines_of(pieces: Iterator[str], keepends: bool) -> Iterator[str]:
         yield rest if keepends else rest.splitlines()[0]
 
 
-class WholeText(str):  # noqa: SLOT000 - it holds the handle
-    """The result of `str(context)`: a `str` by class, the handle by behaviour.
-
-    C code that reads its actual characters, such as `print`, gets the beginning of the text and a mark, which does not
-    leave the sandbox; see `_values.py`.
-    """
-
-    text: LargeText
-
-    @classmethod
-    def of(cls, text: LargeText) -> WholeText:
-        """Return the `str` of a text's handle."""
-        shown = text[: min(SHOWN_CHARS, len(text))]
-        new = cls(f"{shown}{text.reader.cut_mark}{len(text):,} characters: {text.reader.hint('')}]")
-        new.text = text
-        return new
-
-    def __len__(self) -> int:
-        return len(self.text)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.text[key]
-
-    def __contains__(self, sub: Any) -> bool:
-        return sub in self.text
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.text)
-
-    def __reversed__(self) -> Iterator[str]:
-        return reversed(self.text)
-
-    def __eq__(self, other: object) -> bool:
-        return self.text == other
-
-    def __ne__(self, other: object) -> bool:
-        return not self.text == other
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def __format__(self, spec: str) -> str:
-        return format(self.text, spec)
-
-    def __str__(self) -> str:
-        return self
-
-    def __repr__(self) -> str:
-        return repr(self.text)
-
-    def __copy__(self) -> WholeText:
-        return self
-
-    def __deepcopy__(self, _: object) -> WholeText:
-        return self
-
-    def __reduce_ex__(self, _: object) -> NoReturn:
-        raise refusal("the whole text in one piece", self.text)
-
-    def reference(self) -> dict[str, Any]:
-        """See `LargeText.reference`."""
-        return self.text.reference()
-
-    def refuse_to_leave(self) -> NoReturn:
-        """See `LargeText.refuse_to_leave`."""
-        self.text.refuse_to_leave()
-
-    def _refuse(self, *_: object) -> NoReturn:
-        raise refusal("the whole text in one piece", self.text)
-
-    __mod__ = __rmod__ = _refuse
-
-    def __lt__(self, other: Any) -> bool:
-        return bool(self.text < other)
-
-    def __le__(self, other: Any) -> bool:
-        return bool(self.text <= other)
-
-    def __gt__(self, other: Any) -> bool:
-        return bool(self.text > other)
-
-    def __ge__(self, other: Any) -> bool:
-        return bool(self.text >= other)
+def is_whole(value: object) -> bool:
+    """Return whether a value is the handle of a long text."""
+    return issubclass(type(value), LargeText)
 
 
-def _method(name: str) -> Callable[..., Any]:
-    def method(self: WholeText, *args: Any, **options: Any) -> Any:
-        return getattr(self.text, name)(*args, **options)
+def stand_in(value: Any) -> Any:
+    """Return an argument for a call of the same method on a short `str`, which checks the arguments."""
+    if is_whole(value):
+        return "xx"
+    if type(value) is tuple:  # of prefixes, which are looked at one by one
+        return ()
+    if type(value) is bool or not hasattr(type(value), "__index__"):
+        return value
+    number = whole_number(value)
+    return 0 if abs(number) < 1 << 62 else number
 
-    method.__name__ = method.__qualname__ = name
+
+def place_of(key: Any, short: Any) -> int:
+    """Return an index; for one that is none, raise what a short `str` or list does."""
+    try:
+        short[stand_in(key)]
+    except IndexError as error:
+        if "out of range" not in str(error):
+            raise
+    return whole_number(key)
+
+
+def _characters(chars: str | None) -> str | None:
+    """Return the characters to strip, each once if they are a long text."""
+    return "".join({*chars}) if chars is not None and is_whole(chars) else chars
+
+
+def judged(own: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return a method that raises what the method of a `str` would raise for its arguments."""
+    of_str = getattr(str, name)
+
+    @wraps(of_str)
+    def method(self: LargeText, *args: Any, **options: Any) -> Any:
+        try:
+            of_str("x", *map(stand_in, args), **{key: stand_in(value) for key, value in options.items()})
+        except ValueError as error:
+            if str(error) != "substring not found":
+                raise
+        return own(self, *args, **options)
+
+    return method
+
+
+def _refusing(name: str) -> Callable[..., NoReturn]:
+    def method(self: LargeText, *_: object, **__: object) -> NoReturn:
+        raise refusal(f"{name}() of the whole text", self, HINTS.get(name, ""))
+
     return method
 
 
 for _name in dir(str):
-    if not _name.startswith("_"):
-        setattr(WholeText, _name, _method(_name))
-
-
-def is_whole(value: object) -> bool:
-    """Return whether a value is the handle of a long text, or its `str`."""
-    return issubclass(type(value), LargeText | WholeText)
-
-
-def other_text(value: Any) -> LargeText:
-    """Return the handle for a value."""
-    text: LargeText = value.text if type(value) is WholeText else value
-    return text
-
-
-def _text(sub: object, message: str) -> bool:
-    if not issubclass(type(sub), str):
-        raise TypeError(f"{message} {type(sub).__name__}")
-    return True
-
-
-def _separator(sep: str) -> str:
-    if not (_text(sep, "must be str, not") and sep):
-        raise ValueError("empty separator")
-    return sep
+    if not _name.startswith("_") and _name != "maketrans":
+        _own = vars(LargeText).get(_name) or _refusing(_name)
+        # A call of `join` would take the parts of an iterator.
+        setattr(LargeText, _name, _own if _name == "join" else judged(_own, _name))
 
 
 def _found_at(at: int) -> int:

@@ -362,7 +362,6 @@ def argument(writer: Any, value: Any, function: str, name: str) -> Any:
     """Return an argument of a host call in its JSON form."""
     try:
         if type(value) is str and len(value) < _values.LARGE_CHARS:  # most are
-            _values.check_text(value)
             return value
         if type(value) is int and -(2**62) < value < 2**62:
             return value
@@ -372,8 +371,8 @@ def argument(writer: Any, value: Any, function: str, name: str) -> Any:
         raise kind(f"{function}(): argument {name}: {error}") from None
 
 
-def name_of(error: BaseException) -> str:
-    """Return the name of an exception's class, which a metaclass of the cell's cannot hide."""
+def name_of(error: object) -> str:
+    """Return the name of an exception's class, or another object's, which a metaclass of the cell's cannot hide."""
     name: str = vars(type)["__name__"].__get__(type(error))
     return name
 
@@ -385,6 +384,9 @@ def text_of(value: object) -> str:
     except MemoryError:
         raise
     except BaseException:  # noqa: BLE001 - whatever it is, the cell has ended
+        args = vars(BaseException)["args"].__get__(value) if isinstance(value, BaseException) else ()
+        if held := [one for one in (value, *args) if HANDLE.fullmatch(name_of(one))]:
+            return repr(held[0])
         return f"<{'exception' if isinstance(value, BaseException) else 'value'} str() failed>"
 
 
@@ -494,7 +496,6 @@ def open_texts(
     if text is None:
         return opened, {}
     loaded["_context_library"].install(text)
-    _values.CUT_MARKS.extend(opened[name].reader.cut_mark for name, source in sources.items() if "length" in source)
     joins = loaded["_context_joins"]
     return opened, {"Joins": joins.Joins, **joins.install(loaded["_context_regex"].install(text))}
 

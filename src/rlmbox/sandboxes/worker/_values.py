@@ -75,13 +75,8 @@ _AS_TEXT = {
 }
 _AS_ISO = {"datetime.date", "datetime.time"}
 _VIEWS = {f"builtins.dict_{name}" for name in ("keys", "values", "items")}
-_HANDLES = {
-    f"{module}{name}"
-    for module in ("_context_text.", "rlmbox.sandboxes.worker._context_text.")
-    for name in ("LargeText", "WholeText")
-}
+_HANDLES = {"_context_text.LargeText", "rlmbox.sandboxes.worker._context_text.LargeText"}
 _PARTS = {"_context_text.Parts", "rlmbox.sandboxes.worker._context_text.Parts"}
-CUT_MARKS: list[str] = []  # marks of a text that contains an excerpt in place of the whole context
 _SEQUENCES = {"builtins.tuple", "builtins.range", "collections.deque", *_VIEWS}
 
 
@@ -282,7 +277,6 @@ class Writer:
 
     def _str(self, value: str, level: int) -> str:
         text = self._text(value if type(value) is str else str.__str__(value))
-        check_text(text)
         if not self._puts_aside or len(text) < LARGE_CHARS:
             return text
         form = Aside()
@@ -474,15 +468,6 @@ class Writer:
 
     def _too_many(self) -> ValueTooLarge:
         return ValueTooLarge(f"the value has more than {self._max_nodes:,} parts, the most that can leave a cell")
-
-
-def check_text(text: str) -> None:
-    """Raise TypeError if a text was built from the handle of a context too long for that."""
-    if any(mark in text for mark in CUT_MARKS):
-        raise TypeError(
-            "the text holds the whole context, or an input, which is too long for that and was cut: take parts of it "
-            "with context[a:b], or give llm_batch one prompt for each of ctx.chunk(size)"
-        )
 
 
 def _names(kind: type) -> set[str]:
