@@ -6,6 +6,8 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import import_module
 
 from rlmbox.types import CellError, CellOutcome, NamespaceState
 
@@ -17,7 +19,16 @@ _ANSWERING = ("FINAL", "FINAL_VAR", "SUBMIT")  # which code does not have under 
 _NOT_IN_CODE = (
     'Code cannot answer here: outside code and alone on a line, write FINAL_VAR(name), or FINAL("the answer").'
 )
+_NO_NUMBER = "Print repr(...) of the text. Take away commas, signs and words first, or skip what is no number."
 _IS_NONE = "A value is None: a search that finds nothing gives None. Test for it first."
+_NO_PACKAGE = (
+    "That package cannot be imported here, and no code can allow it. Write it with Python's own modules, such as csv, "
+    "collections, statistics, datetime and re."
+)
+_PACKAGE_NAMES = ("pd", "np", "plt")
+_OF_CTX = "ctx has functions, and the system prompt lists them. The text is `context`."
+_NEEDS_DICT = "The value is a string, not a dictionary. Read it with json.loads(...) first, where it is JSON."
+_OWN_WAY = "The last line names a way that works here; take that."
 _CONVERT = "Print type(...) of the values and convert them, as with str(x), int(x) or json.loads(x)."
 
 _LIMITS: dict[str, str] = {
@@ -56,13 +67,16 @@ _TYPES: dict[str, str] = {
     "TimeoutError": "Work on less at a time: a slice of the text, or fewer prompts in one call.",
     "JSONDecodeError": "The text is not JSON. Print its first 200 characters; take away words and fences around it.",
     "ZeroDivisionError": "Something counted is empty. Print its len(...) first.",
-    "ImportError": "That is not available here. re, json, math, base64, binascii and zlib are ready without an import.",
+    "ModuleNotFoundError": _NO_PACKAGE,
+    "ImportError": "That module has no such name here. Check its spelling, or do without it.",
+    "SystemExit": "The cell has ended, the session has not: leave exit() out and go on.",
+    "EOFError": "Nobody can type here. Set the value in the code; the question is in `query`.",
+    "BdbQuit": "There is no debugger here. Print the values that you want to see.",
     "AssertionError": "Print the values that the assertion is about.",
     "StopIteration": "There was no further item. Give next(...) a default, as in next(items, None).",
 }
 
 _ALIASES: dict[str, str] = {
-    "ModuleNotFoundError": "ImportError",
     "UnicodeDecodeError": "UnicodeError",
     "UnicodeEncodeError": "UnicodeError",
     "ConnectionRefusedError": "ConnectionError",
@@ -92,6 +106,22 @@ _SYNTAX: tuple[tuple[str, str], ...] = (
     ("outside function", "A cell is not a function: leave out return and print the value."),
 )
 
+# Errors of rlmbox's own that end with what to write instead.
+_NAMES_A_WAY = re.compile(
+    r"not (?:available )?in this REPL(?:'s Python)?: |context\[a:b\]|\bctx\.\w{1,30}\(|`for line in "
+)
+_VALUES: tuple[tuple[str, str], ...] = (
+    ("invalid literal for int", _NO_NUMBER),
+    ("could not convert string to float", _NO_NUMBER),
+    ("values to unpack", "Print one of the values and its len(...): some have more or fewer parts than you unpack."),
+    ("does not match format", "Print the text and fit the format to it; where there are other formats, try each."),
+)
+_IMPORTED_FROM = (
+    "collections", "datetime", "functools", "itertools", "io", "dataclasses", "typing", "statistics", "decimal",
+    "operator", "textwrap", "difflib", "math", "random",
+)  # fmt: skip
+"""Modules from which models import single names."""
+_ATTRIBUTE = re.compile(r"'HostObject' object has no attribute '(\w{1,60})'")
 _NAME = re.compile(r"name '(\w{1,60})'|variable '(\w{1,60})'")  # bounded: a message may contain anything
 _CALL = re.compile(r"(?:\w+\.)?([\w.]{1,60})\(\) (?:got|missing|takes)")
 
@@ -110,7 +140,10 @@ def hint(error: CellError, outcome: CellOutcome, namespace: NamespaceState, name
         return f"{_LIMITS[limit]} {_NAMESPACE[namespace]}"
     kind = _ALIASES.get(error.type, error.type)
     find = _FINDERS.get(kind)
-    advice = find(error.message, names) if find else _TYPES.get(kind)
+    if _NAMES_A_WAY.search(error.message):
+        advice: str | None = _OWN_WAY
+    else:
+        advice = find(error.message, names) if find else _TYPES.get(kind)
     advice = advice or "Read the last line of the traceback, correct the cell and send it again."
     return advice if namespace == "kept" else f"{advice} {_NAMESPACE[namespace]}"
 
@@ -138,11 +171,38 @@ def _of_name(message: str, names: Sequence[str]) -> str | None:
         return _NOT_IN_CODE
     if name in ("true", "false", "null"):
         return "Python writes True, False and None; read JSON with json.loads(...)."
-    if meant := close_names(name, names):
-        return f"Did you mean {' or '.join(meant)}?"
+    return _NO_PACKAGE if name in _PACKAGE_NAMES else _of_missing(name, names)
+
+
+def _of_missing(name: str, names: Sequence[str]) -> str:
+    """Return advice on a name that is not set: an import, a similar name, or a variable."""
+    home = _home_of(name)
+    # A variable `counter` is not what `Counter` stands for.
+    if home and name[0].isupper():
+        return f"Write from {home} import {name} first."
+    meant = close_names(name, names)
+    if variables := [other for other in meant if "." not in other]:
+        return f"Did you mean {' or '.join(variables)}?"
     if name in sys.stdlib_module_names:
-        return f"Write import {name} first."
-    return f"Set {name} before you use it; variables from earlier cells that failed may be missing."
+        return f"Write import {name}{f', or from {name} import {name},' if home == name else ''} first."
+    if home:
+        return f"Write from {home} import {name} first, or set {name} if it is a variable of yours."
+    # A variable `lines` is more often missing than `ctx.` before it.
+    perhaps = f" Or did you mean {' or '.join(meant)}?" if meant else ""
+    return f"Set {name} before you use it; variables from earlier cells that failed may be missing.{perhaps}"
+
+
+def _home_of(name: str) -> str:
+    """Return the module of the standard library from which models import a name; empty for none."""
+    if name == "Context":  # meant for `context`, not for that of decimal
+        return ""
+    return next((module for module in _IMPORTED_FROM if name in _exports(module)), "")
+
+
+@cache
+def _exports(module: str) -> frozenset[str]:
+    loaded = import_module(module)
+    return frozenset(getattr(loaded, "__all__", dir(loaded)))
 
 
 def _of_syntax(message: str, names: Sequence[str]) -> str:
@@ -166,12 +226,27 @@ def _of_type(message: str, names: Sequence[str]) -> str | None:
         return "An async function gives its result only with await. Define it without async."
     if "not callable" in message:
         return "A variable may have the name of a function, such as list or str. Give the variable another name."
+    if "string indices must" in message:
+        return _NEEDS_DICT
+    if "'HostObject'" in message:
+        return _OF_CTX
     if "unhashable" in message:
         return "Lists and dictionaries cannot be keys. Use tuple(x) or json.dumps(x) as the key."
     return _CONVERT
 
 
+def _of_value(message: str, names: Sequence[str]) -> str | None:
+    return next((advice for part, advice in _VALUES if part in message), None)
+
+
+def _of_runtime(message: str, names: Sequence[str]) -> str | None:
+    return "Give llm_query_batched all prompts at once." if "no threads" in message else None
+
+
 def _of_attribute(message: str, names: Sequence[str]) -> str:
+    if found := _ATTRIBUTE.search(message):
+        meant = close_names(f"ctx.{found[1]}", [name for name in names if "." in name])
+        return f"Did you mean {' or '.join(meant)}?" if meant else _OF_CTX
     if "NoneType" in message:
         return _IS_NONE
     if "'str' object" in message:
@@ -184,4 +259,6 @@ _FINDERS: dict[str, Callable[[str, Sequence[str]], str | None]] = {
     "SyntaxError": _of_syntax,
     "TypeError": _of_type,
     "AttributeError": _of_attribute,
+    "ValueError": _of_value,
+    "RuntimeError": _of_runtime,
 }

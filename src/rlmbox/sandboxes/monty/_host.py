@@ -68,6 +68,9 @@ class MontyObject:
         return ClassInstance(self, allowed_methods=self._methods)
 
 
+MontyObject.__name__ = "HostObject"  # as cells see it in the other sandboxes
+
+
 def function_name(snapshot: Any, objects: Mapping[UUID, str]) -> str:
     """Return the name in the host table of the function that a suspended cell calls."""
     name = str(snapshot.function_name)
@@ -91,11 +94,17 @@ def name_answer(snapshot: Any, objects: Mapping[UUID, str], host: Host) -> Any:
     return snapshot.resume(value=reference)
 
 
-def refusal(name: str) -> dict[str, Any]:
+def missing(name: str) -> dict[str, Any]:
     """Return the answer to a call of a function that is not in the host table."""
-    if "." in name or name in ("open", "import"):
-        return {"exc_type": "PermissionError", "message": f"{name}: {_NO_FILES}"}
+    owner, _, method = name.rpartition(".")
+    if owner:
+        return {"exc_type": "AttributeError", "message": f"'HostObject' object has no attribute {method!r}"}
     return {"exc_type": "NameError", "message": f"name {name!r} is not defined"}
+
+
+def no_files(name: str) -> dict[str, Any]:
+    """Return the answer to a call of the operating system."""
+    return {"exc_type": "PermissionError", "message": f"{name}: {_NO_FILES}"}
 
 
 def raised(error: Exception) -> dict[str, Any]:

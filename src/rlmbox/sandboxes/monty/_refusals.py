@@ -60,18 +60,21 @@ SHIMMED_BUILTINS = frozenset(
 """Builtins that ours replace, because Monty lacks them or implements them differently."""
 
 _LACKING = {
+    "breakpoint": "print",
     "bytearray": "bytes, or a list of int",
     "classmethod": "@classmethod on a method",
     "compile": "the code itself in a cell",
     "complex": "pairs of float",
     "delattr": "an attribute that is None",
     "dir": "SHOW_VARS() for the variables",
+    "exit": "if and else; a cell ends by itself",
     "globals": "SHOW_VARS() for the variables, and their names in the code",
-    "help": "SHOW_VARS() for the variables",
+    "help": "the system prompt, which has the signatures",
     "input": "the question, which is in `query`",
     "locals": "SHOW_VARS() for the variables, and their names in the code",
     "memoryview": "slices of bytes",
     "property": "@property on a method",
+    "quit": "if and else; a cell ends by itself",
     "staticmethod": "@staticmethod on a method",
     "super": "one class without a base",
     "vars": "SHOW_VARS() for the variables",
@@ -445,7 +448,7 @@ def _check_module_name(module: str, name: str, node: ast.AST) -> None:
     if f"{module}.{name}" in _OF_INTERPRETER:
         raise lacking(f"{module}.{name}", _OF_INTERPRETER[f"{module}.{name}"], node)
     if offered and name not in offered | ADDED_NAMES.get(module, frozenset()) and _has(module, name):
-        raise lacking(f"{module}.{name}", _MODULE_WAYS.get(f"{module}.{name}", ""), node)
+        raise lacking(f"{module}.{name}", _MODULE_WAYS.get(f"{module}.{name}") or _WAYS_WITHOUT.get(module, ""), node)
 
 
 def _check_import(node: ast.Import | ast.ImportFrom) -> None:
@@ -526,8 +529,10 @@ _MODULE_WAYS = {
     "collections.OrderedDict": "a dict, which keeps its order",
     "concurrent.futures": "llm_batch(prompts), or await asyncio.gather(*[...])",
     "contextlib.contextmanager": "a class with __enter__ and __exit__",
+    "contextlib.redirect_stdout": "print(text, file=stream) with an io.StringIO()",
     "contextlib.ExitStack": "with statements inside each other",
     "dataclasses.fields": "dataclasses.asdict(item), which has the names and the values",
+    "datetime.UTC": "datetime.timezone.utc",
     "datetime.tzinfo": "datetime.timezone(timedelta(hours=...))",
     "difflib.ndiff": "difflib.unified_diff",
     "enum": "a class with plain attributes, such as class Color: RED = 1",
@@ -552,6 +557,9 @@ _MODULE_WAYS = {
     "struct": "int.from_bytes(data[a:b], 'little')",
     "subprocess": "Python itself; there are no processes",
     "sys.exc_info": "except ... as e",
+    "sys.exit": "if and else; a cell ends by itself",
+    "sys.getsizeof": "len(x)",
+    "sys.setrecursionlimit": "a loop",
     "threading": "llm_batch(prompts), or await asyncio.gather(*[...])",
     "typing.TypedDict": "a plain dict",
     "urllib.parse": "str.split and str.replace",
@@ -559,3 +567,10 @@ _MODULE_WAYS = {
     "warnings": "print",
     "zoneinfo": "datetime.timezone(timedelta(hours=...))",
 }
+_WAYS_WITHOUT = {
+    "asyncio": "await asyncio.gather(*[...])",
+    "os": "Python itself; there are no processes and no files",
+    "sys": "plain Python, which does not ask the interpreter",
+    "types": "isinstance",
+}
+"""What to write instead of those names of a module that have no entry above."""

@@ -39,8 +39,9 @@ from rlmbox.sandboxes.monty._host import (
     call_async,
     call_off_loop,
     function_name,
+    missing,
     name_answer,
-    refusal,
+    no_files,
     whole_characters,
     without_proxies,
 )
@@ -586,7 +587,7 @@ class MontyRepl:
             return self._own_answer(name, snapshot.args)
         function = self._host.get(name)
         if function is None:
-            return refusal(name)
+            return missing(name)
         if name.startswith("_rlm_"):
             return self._call_answer(snapshot, function, snapshot.args, snapshot.kwargs, feed)
         try:
@@ -668,7 +669,7 @@ class MontyRepl:
         except CellRefused as error:
             self.refusal = str(error)
             return _INTERRUPT
-        return refusal(str(snapshot.function_name)) if found is None else found
+        return no_files(str(snapshot.function_name)) if found is None else found
 
     def _own_answer(self, name: str, args: tuple[Any, ...]) -> dict[str, Any]:
         if name == "_rlm_source":

@@ -195,7 +195,10 @@ async def check_a_method_of_an_object_is_called(make_sandbox: MakeSandbox) -> No
         expect_equal(
             await repl.value("[ctx.search('a', limit=2), ctx.length(), length()]"), [["a", "a"], 7, 8], "the results"
         )
-        await repl.fails("ctx.no_such_function()")
+        await repl.error("ctx.no_such_function()", "AttributeError")
+        await repl.error(
+            "try:\n    ctx.no_such()\nexcept AttributeError as e:\n    found = e.args\nfound[2]", "IndexError"
+        )
 
 
 async def check_an_unknown_function_is_a_name_error(make_sandbox: MakeSandbox) -> None:

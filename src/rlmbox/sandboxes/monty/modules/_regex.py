@@ -39,6 +39,11 @@ _NEGATED = {
 _REPEATS = {_constants.MAX_REPEAT: "", _constants.MIN_REPEAT: "?"}
 if hasattr(_constants, "POSSESSIVE_REPEAT"):
     _REPEATS[_constants.POSSESSIVE_REPEAT] = "+"
+_LACKING = {
+    # An operation of a pattern, and what to say of it; more than a name has the way to write it after a colon.
+    _constants.GROUPREF: r"a back-reference such as \1 with re.IGNORECASE: write text.lower(), or both cases, [sS]",
+    _constants.GROUPREF_EXISTS: "a conditional group such as (?(1)b): write the pattern otherwise, as with a|b",
+}
 
 
 class UnsupportedPattern(ValueError):
@@ -61,15 +66,18 @@ def pattern_facts(pattern: str, flags: int) -> dict[str, Any]:
         is invalid, or cannot be translated.
     """
     if len(pattern) > MAX_PATTERN_CHARS:
-        return {"refused": f"a pattern of more than {MAX_PATTERN_CHARS:,} characters"}
+        return {"refused": f"a pattern of more than {MAX_PATTERN_CHARS:,} characters is not in this REPL: divide it"}
     try:
         return _described(pattern, flags)
     except re.error as error:
         return {"error": str(error)}
     except RecursionError:
-        return {"refused": "a pattern with so many groups within groups"}
+        return {
+            "refused": "a pattern with so many groups within groups is not in this REPL: write the pattern otherwise"
+        }
     except UnsupportedPattern as error:
-        return {"refused": str(error)}
+        what, _, way = str(error).partition(": ")
+        return {"refused": f"{what} is not in this REPL: {way or 'write the pattern otherwise'}"}
     except (OverflowError, ValueError) as error:
         return {"error": str(error)}
 
@@ -192,7 +200,7 @@ class _MontyPatternWriter:
             return f"(?>{self.sequence(value, flags)})"
         if op is getattr(_constants, "FAILURE", None):
             return _NEVER
-        raise UnsupportedPattern(f"{str(op).lower().replace('_', ' ')} in a pattern")
+        raise UnsupportedPattern(_LACKING.get(op) or f"{str(op).lower().replace('_', ' ')} in a pattern")
 
     def _repeat(self, op: Any, value: Any, flags: int) -> str:
         least, most, body = value
