@@ -12,7 +12,7 @@ from typing import TypeVar
 import anyio
 
 from rlmbox import events
-from rlmbox.errors import RLMError, is_interrupt
+from rlmbox.errors import LimitExceeded, RLMError, is_interrupt
 from rlmbox.loop.answers import AnswerRules
 from rlmbox.loop.history import History
 from rlmbox.loop.limits_watch import LastAnswer
@@ -110,9 +110,10 @@ class QuestionEnd:
             raise
 
     async def _or_failed(self, task: Task, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        failure = self._recorder.failure
         try:
             # A recorded part is replayed without a deadline.
-            is_recorded = self._recorder.has_failed or self._recorder.next_recorded(events.TurnFinished) is not None
+            is_recorded = failure is not None or self._recorder.next_recorded(events.TurnFinished) is not None
             left_s = math.inf if is_recorded else task.left_s
             with anyio.move_on_after(left_s):
                 if left_s > 0:
@@ -123,6 +124,10 @@ class QuestionEnd:
             await self._fail(task, error)
             raise error from None
         except RLMError as error:
+            # A replay does not meet the limits of time and money again, but may meet another one.
+            if isinstance(error, LimitExceeded) and isinstance(failure, RLMError):
+                await self._fail(task, failure)
+                raise failure from None
             await self._fail(task, error)
             raise
         except BaseException as error:
@@ -186,7 +191,7 @@ class QuestionEnd:
 
     def _interrupted(self, task: Task, error: BaseException) -> None:
         """Record that a question was cancelled; nothing may be awaited here."""
-        if task.error is not None:
+        if task.error is not None or task.answer is not None:
             return  # its end is already recorded
         self._answers.forget()
         task.error = RLMError("the question was interrupted")

@@ -56,9 +56,10 @@ class SessionRecorder:
         return self.scope.run.journal.past.peek(self.scope.session_id, kind)
 
     @property
-    def has_failed(self) -> bool:
-        """True if, by the record, the current question has failed, so that nothing more is asked or run for it."""
-        return self.scope.run.journal.past.failure_of(self.scope.session_id) is not None
+    def failure(self) -> Exception | None:
+        """How, by the record, the current question failed, so that nothing more happens for it; None if it did not."""
+        past, session_id = self.scope.run.journal.past, self.scope.session_id
+        return None if past.failure_of(session_id) is None else past.end_of(session_id)
 
     def note_guarding(self, turn: int, following: type[events.Event]) -> None:
         """Record what the guard did in a turn, unless the turn is replayed.

@@ -21,6 +21,7 @@ from rlmbox.budget.ledger import Account
 from rlmbox.errors import ConfigError
 from rlmbox.events import AttemptFinished, Event, RunStarted, State
 from rlmbox.guard import Guard, GuardPath, RunGuard
+from rlmbox.loop.cancellation import to_its_end
 from rlmbox.loop.guarding import SessionGuard
 from rlmbox.loop.long_texts import LONG_CHARS
 from rlmbox.loop.toolbox import Toolbox
@@ -321,9 +322,10 @@ class Scope:
         recorded = self.run.journal.read_back(self.session_id, kind)
         if recorded is not None:
             return recorded
-        event = self.event(kind, state, **fields)
-        with anyio.CancelScope(shield=True):  # an answer that is there is recorded
-            await self.run.journal.look_through(event)
+        return await to_its_end(self._appended(self.event(kind, state, **fields)))
+
+    async def _appended(self, event: Event) -> Event:
+        await self.run.journal.look_through(event)
         return await self.run.journal.append(event)
 
     def tells(self, state: State, model: str, key: str, number: int | None = None) -> RequestTale:

@@ -26,6 +26,7 @@ from rlmbox.errors import ConfigError, RLMError
 from rlmbox.events import State
 from rlmbox.loop.arguments import ChildLimits
 from rlmbox.loop.blocking import BlockingSession
+from rlmbox.loop.cancellation import to_its_end
 from rlmbox.loop.direct import prose_answer
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.inputs import read_inputs
@@ -136,8 +137,12 @@ class Session:
         if self._is_of_parent:
             return  # everything open belongs to the other process, which continues to use it
         self._parts.end.free()
-        with anyio.CancelScope(shield=True):
+        await to_its_end(self._close())
+
+    async def _close(self) -> None:
+        try:
             await self._parts.namespace.close()
+        finally:
             if self.scope.parent_id is None:
                 await self._run.close()
 

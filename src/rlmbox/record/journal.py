@@ -41,7 +41,7 @@ from rlmbox.events import (
 from rlmbox.models.base import current_request_key
 from rlmbox.record.audit import AuditChain
 from rlmbox.record.hiding import HiddenValues, without_table
-from rlmbox.record.past import Past
+from rlmbox.record.past import OF_TURNS, Past
 from rlmbox.record.summary import RunSummary, summary_of
 
 _log = logging.getLogger("rlmbox")
@@ -199,7 +199,7 @@ class Effect(Generic[_Result]):
 
 
 class RecordEnded(StoreError):
-    """An effect must not happen now and is not recorded: in a replay, or in a cell that has ended.
+    """Something must not happen now and is not recorded: in a replay, in a cell that has ended, or after a failure.
 
     Attributes:
         error: The error that the session ends with.
@@ -464,11 +464,14 @@ class Journal:
             event: What happened.
 
         Raises:
+            RecordEnded: By the record, the question ended before it.
             StoreError: It cannot be kept.
         """
         if not event.KEPT:
             self._show(event)
             return event
+        if isinstance(event, OF_TURNS) and self.past.failure_of(event.session_id) is not None:
+            raise RecordEnded(self.past.end_of(event.session_id))  # by the record, the question ended before this
         if self.is_sealed:
             if isinstance(event, CellDiffered):
                 self._show(event)

@@ -1,0 +1,79 @@
+"""A run that a program cancels, with asyncio's own means, at whatever moment: it is closed, and can be resumed."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlmbox import RLM
+from rlmbox.record.sqlite_store import SqliteStore
+from rlmbox.testing import ScriptedModel
+
+MOST = 200
+
+
+class CancelledAt:
+    """Awaits something, and cancels the task where it is suspended for the n-th time.
+
+    Args:
+        work: What to await.
+        places: The numbers of the suspensions, from 1.
+    """
+
+    def __init__(self, work: Awaitable[object], *places: int) -> None:
+        self.suspended = 0
+        self._steps = work.__await__()
+        self._places = places
+
+    def __await__(self) -> Generator[Any, Any, object]:
+        error: BaseException | None = None
+        while True:
+            try:
+                waits_for = self._steps.send(None) if error is None else self._steps.throw(error)
+            except StopIteration as end:
+                return end.value
+            self.suspended += 1
+            task = asyncio.current_task()
+            if self.suspended in self._places and task is not None:
+                task.cancel()
+            error = None
+            try:
+                yield waits_for
+            except BaseException as thrown:  # noqa: BLE001 - it is passed on to where it belongs
+                error = thrown
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_run_cancelled_at_any_moment_lets_go_of_its_record_and_is_resumed_to_its_answer(
+    tmp_path: Path, times: int
+) -> None:
+    ends: Counter[str] = Counter()
+    store = SqliteStore(tmp_path / "runs.db")
+    for place in range(1, MOST):
+        run = f"r{place}"
+        rlm = RLM(ScriptedModel(["It is Paris."] * 2), store=store, direct_below_chars=8_000)
+        asked = CancelledAt(rlm.aask("Where?", "It was signed in Paris.", run_id=run), *range(place, place + times))
+
+        async def waited(work: CancelledAt = asked) -> object:
+            return await work
+
+        try:
+            await asyncio.create_task(waited())
+        except asyncio.CancelledError:
+            ends["cancelled"] += 1
+        events = await store.read(run)
+        store.hold(run).release()  # and raises if the cancelled one still has it
+        if any(event.kind == "question_asked" for event in events):
+            assert (await rlm.aresume(run)).text == "It is Paris."
+            ends["resumed"] += 1
+        assert [event.kind for event in events].count("session_finished") <= 1
+        assert {event.kind for event in events}.isdisjoint({"session_failed"}) or events[-1].kind == "session_failed"
+        if asked.suspended < place:
+            break
+    store.close()
+    assert asked.suspended < place
+    assert ends["cancelled"] > 5
+    assert ends["resumed"] > 5
