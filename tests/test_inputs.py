@@ -121,3 +121,14 @@ async def test_a_run_over_a_dict_of_dates_sets_and_arrays_is_replayed_with_the_s
     first = await asked.aask("?", given)
     assert first.value == ["2024-01-01", [1, 2], 2_000, "nan"]
     assert (await asked.areplay(first.run_id)).value == first.value
+
+
+@pytest.mark.parametrize("name", ["print", "len", "sorted"])
+def test_an_input_named_as_what_code_takes_from_python_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{name}' means something else in Python; rename the input"):
+        rlm("FINAL(x)").ask("?", TEXT, inputs={name: 1})
+
+
+@pytest.mark.parametrize("name", ["input", "license", "history"])
+def test_an_input_may_have_a_name_that_no_code_calls(name: str) -> None:
+    assert rlm(repl(f"FINAL({name})")).ask("?", TEXT, inputs={name: "mine"}).text == "mine"

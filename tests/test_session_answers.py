@@ -1,5 +1,6 @@
 """Every way for a model to finish a session, what does not finish it, and the sources of an answer."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -34,6 +35,10 @@ async def test_a_final_tag_beside_code_that_failed_does_not_count() -> None:
     [
         (repl("FINAL('from code')"), "from code", "from code"),
         (repl("SUBMIT([1, 2])"), "[1, 2]", [1, 2]),
+        (repl("SUBMIT(1, 'x')"), '[1, "x"]', [1, "x"]),
+        (repl("FINAL('The sum is', 5, 6)"), '["The sum is", 5, 6]', ["The sum is", 5, 6]),
+        (repl("FINAL('alpha', [(0, 5)])"), "alpha", "alpha"),
+        ("SUBMIT(1, 'x')", '[1, "x"]', [1, "x"]),
         (repl("SUBMIT(self=3, answer=1)"), '{"answer": 1, "self": 3}', {"answer": 1, "self": 3}),
         (repl("v = {'a': 1}\nFINAL_VAR('v')"), '{"a": 1}', {"a": 1}),
         (repl("v = 'itself'\nFINAL_VAR(v)"), "itself", "itself"),
@@ -162,11 +167,11 @@ async def test_a_single_source_counts_without_a_list_around_it(sources: str) -> 
     assert [(s.start, s.quote) for s in answer.sources] == [(30, "penalty")]
 
 
-@pytest.mark.parametrize("call", ["FINAL('Total:', 5)", "SUBMIT('Paris', 'Rome')", "FINAL_VAR(TEXT, 'Rome')"])
+@pytest.mark.parametrize("call", ["FINAL('Total:', sources=5)", "FINAL_VAR(TEXT, 'Rome')"])
 async def test_a_part_of_an_answer_is_not_taken_for_its_sources_and_lost(call: str) -> None:
     asked = rlm(repl(f"TEXT = 'x'\n{call}"), "FINAL(7)")
     assert (await asked.aask("?", TEXT)).value == 7
-    assert "takes one answer, several in a list" in said_to(asked.model)
+    assert "several answers are one list" in said_to(asked.model)
 
 
 async def test_what_an_answer_quotes_is_found_in_the_context() -> None:
@@ -230,3 +235,35 @@ async def test_a_variable_that_cannot_leave_is_not_the_word_of_its_name(sandbox:
     asked = rlm(*replies, sandbox=SANDBOXES[sandbox], limits=limits)
     assert (await asked.aask("?", TEXT)).text == "corrected"
     assert words in said_to(asked.model)
+
+
+@dataclass
+class Person:
+    name: str
+    places: list[int]
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES.values(), ids=SANDBOXES)
+@pytest.mark.parametrize("code", ["SUBMIT('Ada', [1, 2])", "SUBMIT(places=[1, 2], name='Ada')", "FINAL('Ada', [1, 2])"])
+async def test_fields_may_be_given_in_their_order_or_by_name(code: str, sandbox: Any) -> None:
+    answer = await rlm(repl(code), sandbox=sandbox).aask("?", TEXT, returns=Person)
+    assert answer.value == Person("Ada", [1, 2])
+
+
+async def test_values_that_are_not_as_many_as_the_fields_are_corrected() -> None:
+    asked = rlm(repl("SUBMIT('Ada', 1, 2)"), repl("SUBMIT(name='Ada', places=[1])"))
+    answer = await asked.aask("?", TEXT, returns=Person)
+    assert answer.value == Person("Ada", [1])
+    assert "does not fit what was asked for" in said_to(asked.model)
+
+
+async def test_a_model_that_answers_as_elsewhere_is_told_how_to_here() -> None:
+    asked = rlm(repl("final_answer('x')"), "FINAL(x)")
+    await asked.aask("?", TEXT)
+    assert "Hint: End with the answer in FINAL(value)." in said_to(asked.model)
+
+
+async def test_a_key_looked_up_in_the_text_of_an_object_leads_to_the_object() -> None:
+    asked = rlm(repl("print(context['price'])"), "FINAL(x)")
+    await asked.aask("?", {"price": 3})
+    assert "The object of which context is the text is data: data['key']" in said_to(asked.model)

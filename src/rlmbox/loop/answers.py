@@ -35,7 +35,6 @@ _IS_SHOWN = (
 )
 _TOO_LONG = "it is or holds a text that is too long for one value here: answer with a part of it, such as context[:500]"
 _KEPT = "_answer_value"
-_NOTHING = object()
 _IS_READY = "isinstance(answer, dict) and answer.get('ready') is True"
 _CONTENT = "answer['content']"
 _EMPTY = "The answer is empty. Give it in words: FINAL(your answer)."
@@ -56,6 +55,7 @@ class _Called:
     variable: str | None = None
     sources: Sequence[Any] = ()
     is_of_variable: bool = False
+    several: Sequence[Any] = ()
 
 
 class Namespace(Protocol):
@@ -130,7 +130,7 @@ class AnswerRules:
         return None
 
     async def of_turn(
-        self, namespace: Namespace, cells: Sequence[Cell], final: Final | None
+        self, namespace: Namespace, cells: Sequence[Cell], final: Final | None, *, fields: Sequence[str] = ()
     ) -> FinalAnswer | str | None:
         """Return the answer of a turn.
 
@@ -138,12 +138,15 @@ class AnswerRules:
             namespace: The REPL in which the turn's cells ran.
             cells: The cells that ran.
             final: The final tag in the reply's text, or None if it does not count.
+            fields: Names of the fields that were asked for, in order; none for an answer of another type.
 
         Returns:
             The answer; or a correction for the model if the name it gave does not work; or None for no answer.
         """
         called, self._called = self._called, None
         if called is not None:
+            if called.several and len(called.several) == len(fields):  # SUBMIT(3, "x") for two fields
+                called = _Called(dict(zip(fields, called.several, strict=True)))
             return await self._of_call(namespace, called, cells)
         found = None if self._strict else await self._of_answer_dict(namespace, cells)
         if found is None and self._auto is not None and any(binds(cell.code, self._auto) for cell in cells):
@@ -241,14 +244,20 @@ class AnswerRules:
             known |= _host_names(namespace)
         return set(final.names) <= known
 
-    def _final(self, /, answer: Any = _NOTHING, sources: Any = None, **fields: Any) -> None:
-        if fields:  # SUBMIT(total=3, name="x") is an answer with these fields
-            given = {} if answer is _NOTHING else {"answer": answer}
+    def _final(self, /, *answers: Any, sources: Any = None, **fields: Any) -> None:
+        if not answers and "answer" in fields:
+            answers = (fields.pop("answer"),)
+        if len(answers) > 1:
+            cited = _listed(answers[1]) if len(answers) == 2 and sources is None and not fields else None
+            value = [*answers, *([fields] if fields else [])] if cited is None else answers[0]
+            self._called = _Called(value, sources=_listed(sources) or cited or (), several=answers)
+        elif fields:  # SUBMIT(total=3, name="x") is an answer with these fields
+            given = {"answer": answers[0]} if answers else {}
             listed = _listed(sources)
             given |= {} if sources is None or listed else {"sources": sources}
-            self._called = _Called({**given, **fields}, sources=listed or ())
+            self._called = _Called(given | fields, sources=listed or ())
         else:
-            self._called = _Called("" if answer is _NOTHING else answer, sources=_read_sources(sources))
+            self._called = _Called(answers[0] if answers else "", sources=_read_sources(sources))
 
     def _final_var(self, name: Any, sources: Any = None) -> None:
         listed = _read_sources(sources)
@@ -272,10 +281,8 @@ def _listed(sources: object) -> Sequence[Any] | None:
 
 def _read_sources(sources: object) -> Sequence[Any]:
     listed = _listed(sources)
-    if listed is None:  # FINAL("Total:", 5)
-        raise TypeError(
-            "FINAL takes one answer, several in a list, and sources as a list of hits or (start, end) pairs"
-        )
+    if listed is None:  # FINAL_VAR("total", 5)
+        raise TypeError("sources are a list of hits or (start, end) pairs; several answers are one list")
     return listed
 
 

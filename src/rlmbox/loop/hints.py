@@ -16,6 +16,7 @@ _MAX_NAME_CHARS = 60
 
 _NO_FILES = "There are no files here; the text is in `context`."
 _ANSWERING = ("FINAL", "FINAL_VAR", "SUBMIT")  # which code does not have under `strict`
+_ANSWERING_ELSEWHERE = ("final_answer", "finalanswer", "submit_answer", "finish", "final", "submit")
 _NOT_IN_CODE = (
     'Code cannot answer here: outside code and alone on a line, write FINAL_VAR(name), or FINAL("the answer").'
 )
@@ -28,6 +29,7 @@ _NO_PACKAGE = (
 _PACKAGE_NAMES = ("pd", "np", "plt")
 _OF_CTX = "ctx has functions, and the system prompt lists them. The text is `context`."
 _NEEDS_DICT = "The value is a string, not a dictionary. Read it with json.loads(...) first, where it is JSON."
+_OF_DATA = "A text has no keys. The object of which context is the text is data: data['key'], data[0]."
 _OWN_WAY = "The last line names a way that works here; take that."
 _CONVERT = "Print type(...) of the values and convert them, as with str(x), int(x) or json.loads(x)."
 
@@ -169,6 +171,8 @@ def _of_name(message: str, names: Sequence[str]) -> str | None:
         return _NO_FILES
     if name in _ANSWERING:
         return _NOT_IN_CODE
+    if name.casefold() in _ANSWERING_ELSEWHERE:
+        return "End with the answer in FINAL(value)." if "FINAL" in names else _NOT_IN_CODE
     if name in ("true", "false", "null"):
         return "Python writes True, False and None; read JSON with json.loads(...)."
     return _NO_PACKAGE if name in _PACKAGE_NAMES else _of_missing(name, names)
@@ -227,7 +231,7 @@ def _of_type(message: str, names: Sequence[str]) -> str | None:
     if "not callable" in message:
         return "A variable may have the name of a function, such as list or str. Give the variable another name."
     if "string indices must" in message:
-        return _NEEDS_DICT
+        return _OF_DATA if "data" in names else _NEEDS_DICT
     if "'HostObject'" in message:
         return _OF_CTX
     if "unhashable" in message:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from rlmbox.context import Context
 from rlmbox.context.load.structured import NotATable, instead_of, is_table
 from rlmbox.errors import ConfigError
-from rlmbox.sandboxes.base import INJECTED
+from rlmbox.sandboxes.base import BUILTINS, INJECTED
 from rlmbox.types import Table
 
 _MOST_BYTES = 32 << 20
@@ -73,12 +73,8 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
     if data is not None:
         found["data"] = data
     for name, value in with_texts(inputs, inline_limit_chars).items():
-        name = str(name)
-        if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
-            raise ConfigError(f"an input has a name that can be a variable, not {name!r}")
-        if name in INJECTED and not (name == "data" and isinstance(value, Table)):
-            raise ConfigError(f"{name!r} means something else in the REPL; rename the input")
-        found[name] = value
+        _check_name(str(name), value)
+        found[str(name)] = value
     for name, value in found.items():
         if isinstance(value, Context):
             continue
@@ -92,6 +88,15 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
             # In its JSON form, so that a tuple or a subclass is the same in every sandbox and in a resumed run.
             found[name] = value if isinstance(value, str) else json.loads(_written(name, value))
     return found
+
+
+def _check_name(name: str, value: object) -> None:
+    if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+        raise ConfigError(f"an input has a name that can be a variable, not {name!r}")
+    if name in INJECTED and not (name == "data" and isinstance(value, Table)):
+        raise ConfigError(f"{name!r} means something else in the REPL; rename the input")
+    if name in BUILTINS:
+        raise ConfigError(f"{name!r} means something else in Python; rename the input, so that code can use both")
 
 
 def _quick_form(name: str, value: object) -> object | None:

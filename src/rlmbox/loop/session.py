@@ -453,7 +453,7 @@ class Session:
         """
         proposal = task.proposal
         assert proposal is not None  # noqa: S101 - every turn has a proposal
-        found = await self._answer_in(turn, proposal)
+        found = await self._answer_in(task, turn, proposal)
         if isinstance(found, FinalAnswer):
             found = await self._parts.verdicts.of(task, found, in_code=self._parts.opening.direct is None)
         if not isinstance(found, FinalAnswer):
@@ -475,12 +475,13 @@ class Session:
         check_progress(task, turn, proposal, sent_back=sent_back, most=most, depth=self.scope.depth)
         return Step("error" if turn.failed else "continue", observation.text, task.turns[-1].cost_usd)
 
-    async def _answer_in(self, turn: Turn, proposal: Proposal) -> FinalAnswer | str | None:
+    async def _answer_in(self, task: Task, turn: Turn, proposal: Proposal) -> FinalAnswer | str | None:
         """Return the answer submitted in a turn, or what is wrong with it, or None for none."""
         # A tag written before its code failed, or beside other code, refers to results that do not exist.
         counts = not (turn.failed or proposal.is_edited or proposal.rejected is not None)
         final = proposal.reply.final if counts else None
-        found = await self._parts.answers.of_turn(self._parts.namespace, turn.cells[: len(turn.executions)], final)
+        ran = turn.cells[: len(turn.executions)]
+        found = await self._parts.answers.of_turn(self._parts.namespace, ran, final, fields=_fields(task))
         if found is None and self._parts.opening.direct is not None and proposal.rejected is None:
             words = prose_answer(proposal.reply, proposal.completion)
             found = FinalAnswer(words, words) if words else None
@@ -601,6 +602,11 @@ def _check_loop() -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         raise ConfigError("rlmbox runs on asyncio; under trio, call RLM.ask in a thread of its own") from None
+
+
+def _fields(task: Task) -> tuple[str, ...]:
+    """Return the names of the fields that a question asks for."""
+    return tuple(task.returns.schema.get("properties", ())) if task.returns is not None else ()
 
 
 def _with(cells: tuple[Cell, ...], place: int, cell: Cell) -> tuple[Cell, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import inspect
 import keyword
 from collections.abc import (
@@ -22,10 +21,11 @@ from rlmbox.loop.calling import ToolCalling, message_of
 from rlmbox.loop.tool_secrets import SecretValues
 from rlmbox.loop.tool_shapes import Written, resolved, shapes_of, written_type
 from rlmbox.loop.typed_dicts import with_checkable_annotations
+from rlmbox.sandboxes.base import BUILTINS
 from rlmbox.types import HostFunction
 
 _SUMMARY_CHARS = 1_200
-_BUILTINS = frozenset(vars(builtins))
+
 
 TimeoutOf = Callable[[], float]
 """Returns the seconds that a call may take now, where the tool does not say."""
@@ -196,7 +196,7 @@ def checked_name(name: str) -> str:
     """
     if not name.isidentifier() or keyword.iskeyword(name):
         raise ConfigError(f"a tool needs a name that code can call, not {name!r}; give one: Tool(fn, name='lookup')")
-    if name in _BUILTINS or name.startswith("__"):
+    if name in BUILTINS or name.startswith("__"):
         raise ConfigError(f"{name!r} means something else in Python; give the tool a name: Tool(fn, name='lookup')")
     return name
 

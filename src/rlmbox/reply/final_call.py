@@ -78,7 +78,8 @@ def read_argument(name: str, argument: str) -> tuple[Final | None, str]:
             return Final("text", value, value if isinstance(value, str) else argument), ""
     call = _parsed_call(argument)
     if call is not None and (call.keywords or len(call.args) > 1):
-        return _read_call(name, argument, call)
+        several = _several(name, argument, call)
+        return (several, "") if several else _read_call(name, argument, call)
     return read_words(argument), ""
 
 
@@ -166,6 +167,14 @@ def _read_value(source: str) -> tuple[Final | None, str]:
     if tree is None or is_list or not (names or _is_certain(tree)):
         return None, NOT_A_NAME
     return Final("expression", text=source, names=names), ""
+
+
+def _several(name: str, argument: str, call: ast.Call) -> Final | None:
+    """Read `SUBMIT(3, "x")` as a list of its values; for FINAL that may be words, as in `FINAL(1, 2)`."""
+    if name != "SUBMIT" or len(call.args) < 2 or call.keywords or _is_sources(call.args[-1]):
+        return None
+    values = read_literal(f"[{argument}]")
+    return None if values is _NOTHING else Final("text", values, json.dumps(values, ensure_ascii=False))
 
 
 def _read_call(name: str, argument: str, call: ast.Call) -> tuple[Final | None, str]:

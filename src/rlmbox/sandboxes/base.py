@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
@@ -15,6 +16,11 @@ Host = Mapping[str, HostFunction]
 
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
 """Modules that code has without importing them."""
+
+BUILTINS = frozenset(
+    name for name, value in vars(builtins).items() if not name.startswith("_") and type(value).__module__ == "builtins"
+) - {"input"}
+"""Names that code takes from Python. Those that `site` adds, such as `license`, and `input` are free."""
 
 INJECTED = frozenset({"context", "P", "query", "data", "SHOW_VARS", *MODULES})
 """Names in the REPL that every sandbox provides, besides the host's functions."""
