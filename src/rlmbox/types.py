@@ -152,7 +152,8 @@ class CellLimits:
 
     Attributes:
         cell_timeout_s: Running time of a cell in seconds. Waiting for a host call does not count, except for calls that
-            only read the context (`HostFunction.pure`), after the first 30 s of such waiting.
+            are answered in a few milliseconds, and for calls that only read the context (`HostFunction.pure`), after
+            the first 30 s of such waiting. A cell that goes on after its interrupt is killed within another second.
         memory_bytes: Memory in bytes, in addition to the context itself and what Python needs to change its case.
         recursion_depth: Depth of nested Python calls; imports and `re` sometimes need a few hundred.
         output_chars: Characters of output that are kept; if there are more, the middle is dropped.

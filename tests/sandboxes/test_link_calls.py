@@ -30,11 +30,7 @@ async def test_calls_are_answered_as_they_finish() -> None:
         worker.stay()
 
     await meet(script, HostFunction("wait", wait, "waits"), ECHO)
-    assert sorted(got, key=lambda answer: answer["id"]) == [
-        {"id": 1, "value": 0.2},
-        {"id": 2, "value": 0.01},
-        {"id": 3, "value": "x"},
-    ]
+    assert sorted((answer["id"], answer["value"]) for answer in got) == [(1, 0.2), (2, 0.01), (3, "x")]
     assert [answer["id"] for answer in got][-1] == 1
 
 
@@ -77,8 +73,27 @@ async def test_the_deadline_stands_still_during_a_call_and_goes_on_after_it() ->
         worker.stay()
 
     reply = await lost(script, HostFunction("wait", wait, "waits"), timeout_s=0.2)
-    assert answered == [{"id": 1, "value": None}]
+    assert [(answer["id"], answer["value"]) for answer in answered] == [(1, None)]
+    assert answered[0]["free_s"] >= 0.6
     assert reply.outcome == "timeout"
+
+
+async def test_the_deadline_goes_on_during_calls_that_are_answered_at_once() -> None:
+    answered = []
+
+    async def note() -> None:
+        """Do nothing."""
+
+    def script(worker: Attacker) -> None:
+        for number in range(1, 10**9):
+            worker.send(call(number, "note"))
+            answered.append(worker.receive())
+
+    began = time.monotonic()
+    reply = await lost(script, HostFunction("note", note, "notes"), timeout_s=0.2)
+    assert reply.outcome == "timeout"
+    assert time.monotonic() - began < 10
+    assert all("free_s" not in answer for answer in answered[:10])
 
 
 async def test_more_calls_than_allowed_are_refused_without_being_made() -> None:

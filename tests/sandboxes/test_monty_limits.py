@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rlmbox.context import Context
 from rlmbox.context.repl import repl_functions
 from rlmbox.sandboxes.kernel._landlock import landlock_abi
-from rlmbox.sandboxes.monty import MontySandbox
+from rlmbox.sandboxes.monty import MontySandbox, _repl
 from rlmbox.sandboxes.monty._code import read_cell
 from rlmbox.sandboxes.monty._known import Known
 from rlmbox.sandboxes.monty._syntax import CellRefused
@@ -195,6 +195,18 @@ async def test_a_cell_that_takes_longer_when_it_runs_again_is_there_all_the_same
     assert (await run(sandbox, "while True: pass")).outcome == "timeout"
     assert (await run(sandbox, "[paid, mine]")).value == ["ONCE", "TWICE"]
     await sandbox.close()
+
+
+@pytest.mark.parametrize("then", ["llm_query('again')", "n += 1"])
+async def test_a_cell_that_swallows_its_limit_is_not_waited_for_when_it_runs_again(
+    sandbox: MontySandbox, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    monkeypatch.setattr(_repl, "_PATIENCE", 10_000)
+    loop = f"n = 0\nwhile True:\n    try:\n        {then}\n    except BaseException:\n        pass"
+    await run(sandbox, "kept = 41")
+    execution = await run(sandbox, f"llm_query('once')\n{loop}")
+    assert (execution.outcome, execution.namespace) == ("timeout", "rebuilt")
+    assert (await run(sandbox, "kept + 1")).value == 42
 
 
 async def test_a_cell_that_is_cancelled_before_it_began_holds_up_nothing(sandbox: MontySandbox) -> None:

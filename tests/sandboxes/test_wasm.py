@@ -154,6 +154,24 @@ async def test_threads_are_refused_in_words_that_help() -> None:
 
 
 @needs_extra
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open('/tmp/x', 'w')",
+        "import tempfile\ntempfile.TemporaryFile()",
+        "import pathlib\npathlib.Path('out.csv').write_text('a,b')",
+        "import sqlite3\nsqlite3.connect('/tmp/a.db').execute('create table t (a)')",
+    ],
+)
+async def test_an_error_about_a_file_says_what_to_use_instead(code: str) -> None:
+    async with wasm() as repl:
+        execution = await repl.run(code)
+        assert execution.error is not None
+        assert "io.StringIO()" in execution.error.message
+        assert execution.error.traceback.endswith(execution.error.message)
+
+
+@needs_extra
 async def test_numpy_is_there() -> None:
     async with wasm() as repl:
         assert await repl.value("import numpy; int(numpy.arange(10).reshape(2, 5).sum(axis=1)[1])") == 35

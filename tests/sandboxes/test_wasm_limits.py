@@ -34,9 +34,12 @@ async def test_a_cell_that_takes_too_long_is_interrupted_and_keeps_its_variables
 
 
 @needs_extra
-async def test_a_cell_that_swallows_its_interrupt_is_killed() -> None:
+async def test_a_cell_that_swallows_its_interrupts_is_ended_and_one_that_ignores_them_is_killed() -> None:
     async with wasm(limits=replace(LIMITS, cell_timeout_s=0.2)) as repl:
         execution = await repl.run("while True:\n    try:\n        while True: pass\n    except BaseException: pass")
+        assert (execution.outcome, execution.namespace) == ("timeout", "kept")
+        ignored = "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
+        execution = await repl.run(ignored)
         assert (execution.outcome, execution.namespace) == ("timeout", "lost")
         wait_for_end(repl.pid)
         assert await repl.value("context") == "text"

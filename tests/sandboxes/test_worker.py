@@ -90,7 +90,23 @@ TIMEOUTS = {
     ),
     "every interrupt swallowed": (
         "while True:\n    try:\n        for i in range(10**9): pass\n    except BaseException: pass",
-        "lost",
+        "kept",
+    ),
+    "every interrupt swallowed at every level": (
+        "def f(n):\n  while True:\n    try: n and f(n - 1) or sum(range(999))\n    except BaseException: x = 1\nf(5)",
+        "kept",
+    ),
+    "every interrupt swallowed by a context": (
+        "import contextlib\nwhile True:\n    with contextlib.suppress(BaseException):\n        sum(range(1000))",
+        "kept",
+    ),
+    "every interrupt swallowed at the end": (
+        "def f():\n  while True:\n    try: sum(range(1000))\n    finally: continue\nf()",
+        "kept",
+    ),
+    "every interrupt swallowed in a task": (
+        "import asyncio\nwhile True:\n    try: await asyncio.sleep(0)\n    except BaseException: pass",
+        "kept",
     ),
     "the timer turned off": ("import signal\nsignal.setitimer(signal.ITIMER_REAL, 0)\nwhile True: pass", "lost"),
     "the signal ignored": ("import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass", "lost"),
@@ -108,6 +124,36 @@ async def test_every_way_to_wait_for_ever_is_ended(code: str, namespace: str) ->
         assert execution.error.type == "ExecutionTimeout"
         assert execution.namespace == namespace
         assert await repl.value("40 + 2") == 42
+
+
+@pytest.mark.parametrize("how", ["ignored", "blocked"])
+async def test_a_signal_that_an_earlier_cell_turned_off_interrupts_the_next_one(how: str) -> None:
+    off = {
+        "ignored": "signal.signal(signal.SIGALRM, signal.SIG_IGN)",
+        "blocked": "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGINT})",
+    }
+    async with local(limits=replace(LIMITS, cell_timeout_s=0.3)) as repl:
+        await repl.run(f"import signal\n{off[how]}")
+        execution = await repl.run("while True: pass")
+        assert (execution.outcome, execution.namespace) == ("timeout", "kept")
+
+
+async def test_a_loop_of_refused_calls_ends_at_its_limit() -> None:
+    async def refuse() -> None:
+        raise RuntimeError("no more of these")
+
+    code = "while True:\n    try:\n        refuse()\n    except BaseException:\n        pass"
+    async with local(HostFunction("refuse", refuse, ""), limits=replace(LIMITS, cell_timeout_s=0.3)) as repl:
+        execution = await repl.run(code)
+        assert (execution.outcome, execution.namespace) == ("timeout", "kept")
+        assert execution.duration_s < 5  # once 30 s more
+
+
+async def test_what_a_cell_cleans_up_at_its_limit_is_not_interrupted() -> None:
+    code = "done = []\ntry:\n    for i in range(10**9): pass\nfinally:\n    done.append('cleaned up')"
+    async with local(limits=replace(LIMITS, cell_timeout_s=0.3)) as repl:
+        assert (await repl.run(code)).outcome == "timeout"
+        assert await repl.value("done") == ["cleaned up"]
 
 
 async def test_a_swallowed_timeout_is_a_timeout_all_the_same() -> None:

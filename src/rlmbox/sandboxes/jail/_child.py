@@ -207,7 +207,7 @@ def _rehearse(ready: Any) -> None:
         "parameters": ["start", "end"],
         "signature": "-" * 80,
         "summary": "-" * 100,
-        "is_free": True,
+        "is_read": True,
     }
     frame = {
         "functions": [entry] * _REHEARSED,

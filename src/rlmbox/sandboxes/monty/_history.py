@@ -47,6 +47,7 @@ class CellRun:
         again: Whether it is a replay, which gets recorded answers only.
         statement: Index of the current statement, from 0.
         called_in: Index of the statement that made the last of `calls`.
+        is_cut: Whether it is a part of a cell that reached a limit, and may do so again.
     """
 
     source: CellSource
@@ -54,6 +55,7 @@ class CellRun:
     again: bool = False
     statement: int = 0
     called_in: int = -1
+    is_cut: bool = False
 
     def record(self, call: MadeCall, answer: dict[str, Any]) -> dict[str, Any]:
         """Record an answer, and return it."""
@@ -71,7 +73,7 @@ class CellRun:
 
     def repeated(self) -> CellRun:
         """Return a replay of the same cell."""
-        return CellRun(self.source, [*self.calls], again=True)
+        return CellRun(self.source, [*self.calls], again=True, is_cut=self.is_cut)
 
     def cut(self, *, drop_last: bool) -> CellRun | None:
         """Return the part of the cell that had run when it reached a limit, or None if there is none.
@@ -84,4 +86,4 @@ class CellRun:
         called = self.called_in == self.statement
         source = self.source.upto(self.statement + 1 if called else self.statement)
         calls = self.calls[:-1] if called and drop_last else self.calls
-        return replace(self, source=source, calls=calls) if source is not None else None
+        return replace(self, source=source, calls=calls, is_cut=True) if source is not None else None

@@ -32,7 +32,7 @@ from rlmbox.sandboxes.monty._code import (
     read_expression,
     show_vars_source,
 )
-from rlmbox.sandboxes.monty._history import CellRun, MadeCall
+from rlmbox.sandboxes.monty._history import STOP, CellRun, MadeCall
 from rlmbox.sandboxes.monty._host import (
     MontyObject,
     call,
@@ -68,7 +68,7 @@ from rlmbox.types import CellLimits, HostFunction
 
 _Make = Callable[[], Awaitable[dict[str, Any]]]
 _MAX_SUSPENSIONS = 2**31  # host calls are counted here instead
-_CALLS_OVERDUE = 20  # host calls allowed after the time limit, for a cell's clean-up code
+_CALLS_OVERDUE = 20  # host calls allowed to a cell that has to end, for its clean-up code
 _INTERRUPT: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "the cell was stopped"}
 _SHORT_WAIT_S = 0.05
 _OF_OBJECTS = ("<function ", "<bound method>", "<class '")
@@ -196,7 +196,7 @@ class _Feed:
         file_name: Monty's name for it.
         clock: Its running time.
         waiting: Calls that it awaits, by Monty's call id.
-        calls_overdue: Number of calls after the time limit.
+        calls_overdue: Number of calls after the time limit, or beyond what was recorded.
     """
 
     run: CellRun
@@ -383,7 +383,7 @@ class MontyRepl:
             run: The cell.
             printed: Receives its output.
         """
-        limit_s = self.setting.limits.cell_timeout_s * (_PATIENCE if run.again else 1)
+        limit_s = self.setting.limits.cell_timeout_s * (_PATIENCE if run.again and not run.is_cut else 1)
         self._feed = _Feed(run, printed, _MontyClock(limit_s))
         self.is_overdue, self.refusal = False, None
 
@@ -634,7 +634,8 @@ class MontyRepl:
         if is_async and function.pure:
             return make
         if run.again:
-            return self._noted(run.recorded(made))
+            answer = run.recorded(made)
+            return self._stopped(feed, STOP) if answer is STOP else self._noted(answer)
         if not is_async:
             return run.record(made, self._noted(call(function, args, kwargs)))
         if function.off_loop is not None:
@@ -653,11 +654,15 @@ class MontyRepl:
 
     def _overdue(self, feed: _Feed) -> dict[str, Any]:
         self.is_overdue = True
+        return self._stopped(feed, _INTERRUPT)
+
+    def _stopped(self, feed: _Feed, answer: dict[str, Any]) -> dict[str, Any]:
+        """Answer a call of a cell that has to end; one that keeps calling is killed."""
         feed.calls_overdue += 1
         if feed.calls_overdue > _CALLS_OVERDUE and self._worker is not None:
             self.is_lost = True
             self._worker.kill()
-        return _INTERRUPT
+        return answer
 
     def _os_answer(self, snapshot: Any) -> dict[str, Any]:
         if snapshot.function_name == "import" and snapshot.args[0] in MODULES:

@@ -55,18 +55,18 @@ def start_thread(thread: threading.Thread) -> None:
 class GuestClock(_worker.Clock):
     """The worker's clock; the host stops its alarm at the end of a cell and during calls."""
 
-    def pause(self, *, is_free: bool) -> None:
+    def pause(self) -> None:
         """Do nothing."""
 
-    def resume(self, free_s: float) -> None:
+    def resume(self, free_s: float, *, is_read: bool) -> None:
         """Do nothing."""
 
-    def _ring(self) -> None:
+    def _ring(self, number: int, frame: types.FrameType | None) -> None:
         """Raise in the cell, for the time limit or for an interrupt by the host."""
         if door(b"I") == b"1":
-            self._raise(KeyboardInterrupt("interrupted by the host"))
+            self._interrupted(number, frame)
         else:
-            super()._ring()
+            super()._ring(number, frame)
 
     @staticmethod
     def _timer(seconds: float) -> float:
@@ -77,19 +77,11 @@ class GuestWire(_worker.Wire):
     """The worker's wire. The host answers a frame in the same call, so a frame is kept until the worker waits."""
 
     _frame = b""
-    _call = b"C"
-
-    def call(
-        self, name: str, args: list[Any], kwargs: dict[str, Any], writer: Any, *, is_free: bool = False
-    ) -> dict[str, Any]:
-        """Call the host and wait for its answer; the surrounding process limits the time of calls that are free."""
-        self._call = b"F" if is_free else b"C"
-        return super().call(name, args, kwargs, writer)
 
     def send(self, message: dict[str, Any], writer: Any = None) -> None:
         """Queue a frame for the next `receive`, which always follows; see `Wire.send`."""
         _, parts = _worker.framed(message, writer)
-        self._frame = b"".join((self._call if message["type"] == "call" else b"D", *parts))
+        self._frame = b"".join((b"C" if message["type"] == "call" else b"D", *parts))
 
     def receive(self) -> Any:
         """Wait for a frame."""

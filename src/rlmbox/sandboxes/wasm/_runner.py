@@ -4,8 +4,7 @@ Standard library and wasmtime only; it starts with an empty environment. The gue
 its own standard library, its output pipes, and one host function, `host.call`, which takes these requests:
 
     R                wait for a frame of the host
-    C frame          send a frame, a host call, and wait for one; the alarm pauses
-    F frame          the same for a call that is free; the total time of these is bounded per cell
+    C frame          send a frame, a host call, and wait for one; what the host declares free of the time does not count
     D frame          send a frame, the end of a cell, and wait for one; the alarm is off
     T after every    schedule a SIGALRM and its repetition; returns the seconds that were left
     M                return the code of the worker's modules, which `_prepare.py` had another guest compile
@@ -42,7 +41,7 @@ WATCH_STACK_BYTES = 1 << 20
 FRAME_BYTES = 68 << 20  # as in `_worker.py`
 OWN_BYTES = 6 * FRAME_BYTES  # memory that this process may need to pass on a frame, and for its threads
 SPARE_BYTES = 8 << 20  # see `_guest.py`
-FREE = b'{"free_s":'  # prefix of the answer to a call whose time does not count; see `_link.py`
+FREE = b'{"free_s":'  # prefix of the answer to a call of whose time some does not count; see `_link.py`
 OVERDUE_S = 1e-6  # remaining time of an alarm that should have rung
 CHUNK_BYTES = 16 << 20
 CODE_NAME = "code-"  # prefix of the files of compiled modules, of all versions of rlmbox
@@ -284,7 +283,7 @@ class HostDoor:
             os._exit(71)
 
     def _answer(self, kind: bytes, said: bytes) -> bytes:
-        if kind in b"RCDF":
+        if kind in b"RCD":
             return self._exchange(kind, memoryview(said)[1:])
         if kind == b"T":
             after_s, every_s = (float(word) for word in said[1:].split())
@@ -315,10 +314,9 @@ class HostDoor:
         body = self._receive()
         if is_over:
             self.interrupts.begin()
-        if kind in b"CF" and left_s:
-            if kind == b"F":
-                free_s = float(body[len(FREE) : body.index(b",")]) if body.startswith(FREE) else 0.0
-                left_s -= max(0.0, time.monotonic() - since - free_s)
+        if kind == b"C" and left_s:
+            free_s = float(body[len(FREE) : body.index(b",")]) if body.startswith(FREE) else 0.0
+            left_s -= max(0.0, time.monotonic() - since - free_s)
             if left_s > OVERDUE_S:
                 self.alarm.set(left_s, every_s)
             else:  # the alarm's thread may not get to it before the next call

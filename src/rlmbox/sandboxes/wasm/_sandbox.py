@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes._installed import ELSEWHERE, explained
+from rlmbox.sandboxes._installed import ELSEWHERE, explained, with_advice
 from rlmbox.sandboxes._texts import NamedText
 from rlmbox.sandboxes.wasm._cache import PreparedModule, artifacts, preparation, prepared
 from rlmbox.sandboxes.worker._child import Child
@@ -25,6 +26,12 @@ _PREPARE = Path(__file__).with_name("_prepare.py")
 _RUN = (
     f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nimport _runner\ndel sys.path[0]\n_runner.main()"
 )
+_NO_FILES = (
+    "there are no files here, also no temporary ones: io.StringIO() or io.BytesIO() takes what would be written, and "
+    "sqlite3 has ':memory:'"
+)
+_FILE_ERRORS = ("FileNotFoundError", "PermissionError", "OperationalError")
+_OF_FILES = re.compile(r"\[Errno \d+\] |unable to open database file")
 _tried: set[str] = set()
 """Keys of guests for which this process has tried to compile the worker's modules."""
 
@@ -45,15 +52,19 @@ class WasmSandbox(WorkerSandbox):
         "This is CPython 3.15, some three times slower than usual, with its standard library, numpy, pandas and scipy.",
         *NOTES[1:],
         "There are no threads and no processes: for calls at once, use a function of the host that takes a list.",
-        "There are no files that can be written, also no temporary ones: keep data in variables.",
+        "There are no files that can be written, also no temporary ones: use io.StringIO() and io.BytesIO().",
     )
 
     def __init__(self) -> None:
         super().__init__(_Wasm())
 
     async def execute(self, cell: Cell) -> Execution:
-        """Run a cell; see `Sandbox.execute`. Explains a failed import of a package that only the host has."""
-        return await explained(await super().execute(cell), ELSEWHERE)
+        """Run a cell; see `Sandbox.execute`. Explains why there are no files, and imports of packages of the host."""
+        execution = await super().execute(cell)
+        error = execution.error
+        if error and error.type.endswith(_FILE_ERRORS) and _OF_FILES.match(error.message):
+            return with_advice(execution, _NO_FILES)
+        return await explained(execution, ELSEWHERE)
 
 
 async def prepare() -> PreparedModule:

@@ -52,8 +52,9 @@ PARALLEL_CALLS = 16
 
 _LONG_FRAME_BYTES = 1 << 18  # about a millisecond of reading
 _TICK_S = 0.001
-_PASSAGE_S = 0.005  # allowance for sending a call and its answer on a busy machine
-_SHORT_S = 0.05  # a wait up to this counts as running time, so that an endless loop of free calls still times out
+# A wait up to this counts as running time, so that an endless loop of calls times out: of calls that read the context,
+# and of others, which often wait for the disk.
+_SHORT_READ_S, _SHORT_S = 0.05, 0.005
 _QUICK_S = 0.0005
 _SLOW_S = 0.005
 _QUICK_CALLS = 3
@@ -161,7 +162,6 @@ class Link:
         self._pending: set[int] = set()
         self._request_id = self._last_call_id = self._calls = 0
         self._free_left_s = self._free_s = self._paused_s = 0.0
-        self._waits_free = True
         self._clock: _Clock
         self._tasks: anyio.abc.TaskGroup
         self._aborted = self._is_busy = self._is_open = False
@@ -377,14 +377,13 @@ class Link:
         self._last_call_id = call.id
         self._calls += 1
 
-    # The worker's clock is paused while a call is under way, and so is ours. How much of a read-only call's time is
-    # free is measured here and sent with the answer: two measurements would drift apart on a busy machine, and then
-    # this deadline, which costs the namespace, would pass before the worker's own.
+    # The worker's clock is paused while a call is under way, and so is ours. How much of a call's time is free is
+    # measured here and sent with the answer: two measurements would drift apart on a busy machine, and then this
+    # deadline, which costs the namespace, would pass before the worker's own.
     def _pend(self, call: CallFrame) -> None:
         if not self._pending:
-            self._paused_s, self._free_s, self._waits_free = time.monotonic(), 0.0, True
+            self._paused_s, self._free_s = time.monotonic(), 0.0
         self._pending.add(call.id)
-        self._waits_free = self._waits_free and self._host[call.name].is_running_time
         if not self._host[call.name].is_running_time or self._free_left_s > 0:
             self._clock.pause()
 
@@ -399,26 +398,19 @@ class Link:
         self._free_s += free_s
         if not self._pending:
             self._clock.resume()
-            if self._waits_free:
-                self._clock.add(-max(0.0, time.monotonic() - self._paused_s - self._free_s))
-        if not function.is_running_time:
-            self._allow()
+            self._clock.add(-max(0.0, time.monotonic() - self._paused_s - self._free_s))
         with suppress(OSError):  # the reading side sees the end of the worker too
             self._wire.send(_framed(frame, free_s))
 
     def _freed(self, function: HostFunction, took_s: float) -> float:
-        """Return how much of a read-only call's time does not count."""
-        if not function.is_running_time or took_s <= _SHORT_S or self._free_left_s <= 0:
+        """Return how much of a call's time does not count."""
+        if not function.is_running_time:
+            return took_s if took_s > _SHORT_S else 0.0
+        if took_s <= _SHORT_READ_S or self._free_left_s <= 0:
             return 0.0
         free_s = min(took_s, self._free_left_s)
         self._free_left_s -= free_s
         return free_s
-
-    def _allow(self) -> None:
-        """Extend the deadline: the worker's clock is paused until it has the answer, and has to ring first."""
-        if self._free_left_s > 0:
-            self._free_left_s -= _PASSAGE_S
-            self._clock.add(_PASSAGE_S)
 
     # A plain function ought to be quick, but a user's may not be and would block every session. So it runs in a
     # thread until it has been quick a few times; from then on it is called directly, which saves two thread switches
@@ -473,11 +465,7 @@ class Link:
         if took_s > _SLOW_S:
             self._quick[call.name] = -math.inf
         free_s = self._freed(function, took_s)
-        if function.is_running_time:
-            self._clock.add(free_s)
-        else:  # its time is not the cell's
-            self._clock.add(took_s)
-            self._allow()
+        self._clock.add(free_s)
         self._wire.send(_framed(frame, free_s))
         return True
 

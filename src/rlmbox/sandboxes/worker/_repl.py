@@ -323,7 +323,7 @@ helped.__name__ = helped.__qualname__ = "help"
 def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:
     """Return the function through which cells call a host function."""
     name, parameters = entry["name"], entry["parameters"]
-    is_free, refers = entry.get("is_free", False), entry.get("takes_texts", False)
+    is_read, refers = entry.get("is_read", False), entry.get("takes_texts", False)
 
     def function(*args: Any, **kwargs: Any) -> Any:
         writer = _values.Writer(puts_aside=True, refers=refers, consumes=True)
@@ -331,7 +331,7 @@ def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:
         sent = [argument(writer, a, name, n) for a, n in zip(args, names, strict=False)]
         named = {k: argument(writer, v, name, k) for k, v in kwargs.items()}
         writer.hold(sent, named)
-        answer = wire.call(name, sent, named, writer, is_free=is_free)
+        answer = wire.call(name, sent, named, writer, is_read=is_read)
         error = answer.get("error")
         if error is None:
             return answer["value"]

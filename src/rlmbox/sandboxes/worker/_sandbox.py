@@ -401,7 +401,7 @@ def _described(function: HostFunction) -> str:
         description = function.description
     except ValueError:  # some functions written in C have no signature
         description = "(...)", ()
-    own = {"is_free": function.is_running_time, "is_slice": function.is_slice, "takes_texts": function.takes_texts}
+    own = {"is_read": function.is_running_time, "is_slice": function.is_slice, "takes_texts": function.takes_texts}
     return _entry(function.name, description, function.summary, tuple(name for name, value in own.items() if value))
 
 

@@ -12,8 +12,10 @@ the host trusts nothing that it sends.
 
 from __future__ import annotations
 
+import _thread
 import io
 import json
+import operator
 import os
 import signal
 import sys
@@ -25,7 +27,7 @@ from functools import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from typing import Any
 
 MAIN = threading.get_ident()
@@ -37,7 +39,7 @@ PIECE_CHARS = 1 << 20
 SPARE_BYTES = 16 << 20  # for the worker itself while a cell's data fill the memory
 OWN_FRAMES = 50  # Python frames of the worker below a cell, and of a host call above it
 LOWEST_PRIORITY = 19
-FREE_CALLS_S = 30.0  # how long a cell may wait for free calls, in addition to its running time
+FREE_CALLS_S = 30.0  # how long a cell may wait for calls that read the context, in addition to its running time
 AGAIN_S = 0.3  # a cell that swallowed its interrupt gets another before the host kills it
 REPORT_S, LONG_REPORT_S = 0.4, 3.0  # how long a cell's classes may take to describe its error; within its time
 DECODE = json.JSONDecoder().decode
@@ -114,20 +116,31 @@ def text_stream(output: Any) -> io.TextIOWrapper:
 class Clock:
     """The cell's deadline: a timer whose signal raises in the main thread, deferred while the wire is in use.
 
-    Raising in the middle of a frame would leave half a frame on the wire.
+    Raising in the middle of a frame would leave half a frame on the wire. A cell that swallows the exception, such as
+    one with `except BaseException` in an endless loop, is interrupted again after `AGAIN_S`, and from then on at each
+    step, its handlers included, until it has ended: the next signal is pending whenever the exception is raised.
+
+    Attributes:
+        expired: Whether the deadline has passed.
+        runner: Code of the function of the language side that runs cells.
     """
+
+    runner: types.CodeType | None = None
 
     def __init__(self) -> None:
         self._timeout_s = self._left_s = self._free_left_s = self._free_s = self._since = 0.0
-        self.expired = self._armed = self._is_free = False
+        self.expired = self._armed = self._insists = self._is_again = False
         self._held: BaseException | None = None
         self._shields = self._waiting = 0
+        self._handlers: dict[int, Any] = {signal.SIGINT: self._interrupted}
         if hasattr(signal, "setitimer"):
-            signal.signal(signal.SIGALRM, lambda *_: self._ring())
-        signal.signal(signal.SIGINT, lambda *_: self._raise(KeyboardInterrupt("interrupted by the host")))
+            self._handlers[signal.SIGALRM] = self._ring
+        self._listen()
 
     def start(self, timeout_s: float) -> None:
+        self._listen()
         self._timeout_s, self.expired, self._held, self._armed = timeout_s, False, None, True
+        self._insists = self._is_again = False
         self._free_left_s = FREE_CALLS_S
         self._left_s = 0.0
         self._timer(timeout_s)
@@ -143,32 +156,24 @@ class Clock:
         self._armed = False
         self._left_s = self._timer(0) or self._left_s
 
-    def pause(self, *, is_free: bool) -> None:
-        """Pause the deadline while a host call is under way.
-
-        Args:
-            is_free: Whether the call is free; the host reports how much of its time counts.
-        """
+    def pause(self) -> None:
+        """Pause the deadline while a host call is under way."""
         before, self._waiting = self._waiting, self._waiting + 1
         if self._armed and not before:
-            self._left_s, self._since, self._is_free, self._free_s = self._timer(0), time.monotonic(), True, 0.0
-        self._is_free = self._is_free and is_free
+            self._left_s, self._since, self._free_s = self._timer(0), time.monotonic(), 0.0
 
-    def resume(self, free_s: float) -> None:
+    def resume(self, free_s: float, *, is_read: bool) -> None:
         """Resume when the call is answered, unless another is under way.
 
         Args:
-            free_s: How much of a free call's time does not count, by the host's clock.
+            free_s: How much of the call's time does not count, by the host's clock.
+            is_read: Whether the call only read the context.
         """
         self._waiting -= 1
         self._free_s += free_s
-        self._free_left_s -= free_s
-        if not self._armed or self._waiting:
-            return
-        left_s = self._left_s
-        if self._is_free:
-            left_s -= max(0.0, time.monotonic() - self._since - self._free_s)
-        self._timer(max(left_s, 1e-6))
+        self._free_left_s -= free_s if is_read else 0.0
+        if self._armed and not self._waiting:
+            self._timer(max(self._left_s - max(0.0, time.monotonic() - self._since - self._free_s), 1e-6))
 
     @property
     def message(self) -> str:
@@ -185,23 +190,58 @@ class Clock:
             self._shields -= 1
             held, self._held = self._held, None
             if held is not None:
-                raise held
+                self._throw(held)
 
-    def _ring(self) -> None:
-        self.expired = self.expired or self._armed
-        self._raise(CellTimeout(self.message))
+    def _listen(self) -> None:
+        """Handle signals, whatever an earlier cell has done to them."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handlers)
 
-    def _raise(self, error: BaseException) -> None:
+    def _interrupted(self, _: int, frame: types.FrameType | None) -> None:
+        self._raise(KeyboardInterrupt("interrupted by the host"), frame)
+
+    def _ring(self, _: int, frame: types.FrameType | None) -> None:
+        is_again, self._is_again = self._is_again, False
+        if is_again and not self._is_in_cell(frame):
+            return  # the cell has ended meanwhile
+        self._insists, self.expired = self.expired, self.expired or self._armed
+        self._raise(CellTimeout(self.message), frame)
+
+    def _raise(self, error: BaseException, frame: types.FrameType | None) -> None:
         if self._armed and self._shields:
             self._held = error
         elif self._armed:
+            self._insists = self._insists and self._is_in_cell(frame)
+            self._throw(error)
+
+    def _throw(self, error: BaseException) -> None:
+        if not self._insists:
             raise error
+        # Python handles a signal at certain instructions, of this function too: so it has to be sent, and the exception
+        # raised, within a single one. The cell's own handler is then what the signal interrupts.
+        self._is_again = True
+        list(map(operator.call, (partial(_thread.interrupt_main, signal.SIGALRM), partial(nothing().throw, error))))
+
+    def _is_in_cell(self, frame: types.FrameType | None) -> bool:
+        """Return whether a frame was called, indirectly, by the function that runs cells."""
+        while frame is not None:
+            frame = frame.f_back
+            if frame is not None and frame.f_code is self.runner:
+                return True
+        return False
 
     @staticmethod
     def _timer(seconds: float) -> float:
         if not hasattr(signal, "setitimer"):  # no such signal here: only the host can end a cell, by killing the worker
             return 0.0
         return signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S if seconds else 0)[0]
+
+
+def nothing() -> Generator[None]:
+    """Return a generator, to throw exceptions into."""
+    yield
 
 
 class Wire:
@@ -212,7 +252,7 @@ class Wire:
         self._turn = threading.Condition(threading.Lock())
         self._slots = threading.BoundedSemaphore(1)
         self._answers: dict[int, dict[str, Any]] = {}
-        self._pending: set[int] = set()
+        self._pending: dict[int, bool] = {}  # whether each call only reads the context, by its number
         self._reading = self.open = self.forked = False
         self._read, self._last_id = bytearray(), 0
         if hasattr(os, "register_at_fork"):
@@ -258,13 +298,13 @@ class Wire:
         return taken
 
     def call(
-        self, name: str, args: list[Any], kwargs: dict[str, Any], writer: Any, *, is_free: bool = False
+        self, name: str, args: list[Any], kwargs: dict[str, Any], writer: Any, *, is_read: bool = False
     ) -> dict[str, Any]:
         """Call the host and wait for its answer, which has a `value` or an `error`."""
         with self._clock, self._slots:
-            return self._await(self._ask(name, args, kwargs, writer, is_free=is_free))
+            return self._await(self._ask(name, args, kwargs, writer, is_read=is_read))
 
-    def _ask(self, name: str, args: list[Any], kwargs: dict[str, Any], writer: Any, *, is_free: bool) -> int:
+    def _ask(self, name: str, args: list[Any], kwargs: dict[str, Any], writer: Any, *, is_read: bool) -> int:
         if self.forked:
             raise RuntimeError(f"{name}() cannot be called in a forked process")
         with self._turn:
@@ -276,8 +316,8 @@ class Wire:
             except ValueError as error:  # too long
                 raise ValueError(f"{name}(): {error}") from None
             self._last_id = call_id
-            self._pending.add(call_id)
-            self._clock.pause(is_free=is_free)
+            self._pending[call_id] = is_read
+            self._clock.pause()
             return call_id
 
     def _await(self, call_id: int) -> dict[str, Any]:
@@ -293,8 +333,8 @@ class Wire:
             with self._turn:
                 self._reading = False
                 self._answers[frame["id"]] = frame
-                self._pending.discard(frame["id"])
-                self._clock.resume(frame.get("free_s", 0.0))
+                is_read = self._pending.pop(frame["id"], False)
+                self._clock.resume(frame.get("free_s", 0.0), is_read=is_read)
                 self._turn.notify_all()
 
     def settle(self) -> None:
@@ -434,6 +474,7 @@ class Worker:
         sys.path.extend(frame["path"])
         language = load_language(frame["language"])
         self._repl = language.Repl(frame, self._wire)
+        self._clock.runner = language.Repl.run.__code__
         self._memory = Memory(limits["memory_bytes"] + limits["case_bytes"])
         self._wire.send({"type": "ready"})
 
