@@ -329,3 +329,13 @@ async def test_the_hash_of_a_long_context_is_that_of_its_text() -> None:
         assert "use a position or a slice as the key" in refused.error.message
     finally:
         await made.close()
+
+
+async def test_the_class_of_a_handle_has_the_name_that_it_has_in_the_other_sandboxes(sandbox: MontySandbox) -> None:
+    shown = await run(sandbox, "print(type(context), type(context).__name__, isinstance(context, type(context)))")
+    assert shown.stdout == "<class '_context_text.LargeText'> LargeText True\n"
+    caught = await run(
+        sandbox, "try:\n    1 / 0\nexcept Exception as e:\n    print(type(context).__name__, type(e).__name__)"
+    )
+    assert caught.stdout == "LargeText ZeroDivisionError\n"
+    assert (await run(sandbox, "[type(context)]")).value == ["<class '_context_text.LargeText'>"]

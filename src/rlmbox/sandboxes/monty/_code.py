@@ -176,6 +176,8 @@ def _rlm_shown_text(value, own, classes):
     name = type(value).__name__
     if name == 'type' and text[8:-2] in classes:
         text = text[:8] + '__main__.' + text[8:]
+    if name == 'type' and text[:13] == "<class '_rlm_":
+        text = "<class '_context_text." + text[13:]
     if ' at 0x' in text and text[-8:] != ' at 0x0>':  # where it may be a function of ours, the host looks at it
         first = text.split(' at 0x')
         text = first[0] + ''.join([part.lstrip('0123456789abcdef') for part in first[1:]])

@@ -67,7 +67,7 @@ class MethodsRewriting(LazyRewriting):
                 return load(own_name(node.attr))
             if node.attr == "__name__" and self._words.are_seen and _is_type_call(node.value):
                 return call("worded_type_name", self.expression(node.value.args[0]))  # type: ignore[attr-defined]
-            if node.attr == "__name__" and not _is_type_call(node.value):
+            if node.attr == "__name__" and (self.is_large or not _is_type_call(node.value)):
                 return call("name_of", self.expression(node.value))
             if node.attr == "__class__":
                 return ast.Call(load("type"), [self.expression(node.value)], [])
@@ -108,16 +108,18 @@ class MethodsRewriting(LazyRewriting):
             return self._json(node, name)
         of_container = self._of_list_or_set(node, name)
         if of_container is not None:
+            owned = self._owner(node, function)
             self._arguments(node, consumed=True)
             if name == "remove" and self._keeps_key(node):
-                return call("worded_key", load(own_name(of_container)), self.expression(owner), *node.args)
-            return call(of_container, self.expression(owner), *node.args)
+                return call("worded_key", load(own_name(of_container)), owned, *node.args)
+            return call(of_container, owned, *node.args)
         if name in ("pop", "remove") and self._keeps_key(node):
             return self._with_key_kept(node, function)
         if name in METHOD_SHIMS and self._needs_shim(name, node):
+            owned = self._owner(node, function)
             self._arguments(node, consumed=name in _CONSUMING_METHODS)
             shim = own_name(f"many_{name}" if name in _OF_MANY else f"m_{name}")
-            return ast.Call(load(shim), [self.expression(owner), *node.args], node.keywords)
+            return ast.Call(load(shim), [owned, *node.args], node.keywords)
         if self._finds_nothing(node, name):
             self._arguments(node)
             return call("find_nothing", self.expression(owner), ast.Constant(name), *node.args[1:])
@@ -137,10 +139,7 @@ class MethodsRewriting(LazyRewriting):
         owner, name = function.value, function.attr
         if name == "format" and isinstance(owner, ast.Constant) and isinstance(owner.value, str):
             self._with_specs(node, owner.value)
-        asks = self._asks(node)
-        function.value = self.expression(owner)
-        if asks:
-            function.value = call("having", function.value, ast.Constant(name))
+        function.value = self._owner(node, function)
         self._arguments(node, consumed=name in _CONSUMING_METHODS or name in CONSUMERS)
         return node
 

@@ -13,6 +13,7 @@ import importlib
 import keyword
 import re
 import sys
+import typing
 from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.resources import files
@@ -82,6 +83,8 @@ _LACKING = {
 }
 OF_KINDS = {"List": "list", "Dict": "dict", "Set": "set", "FrozenSet": "frozenset", "Tuple": "tuple"}
 """Names of `typing` that `isinstance` takes for classes."""
+_TAKE_TYPES = frozenset({"NewType", "TypeVar", "cast", "isinstance", "issubclass"})
+"""Functions that take a type of `typing`."""
 _OF_ONE = {
     "dir": "hasattr(x, 'name')",
     "vars": "dataclasses.asdict(x), or x.name for each name",
@@ -182,6 +185,7 @@ def check(
     modules = imported_names(tree, known)
     _check_attributes_of_functions(tree, known)
     _check_slots(tree)
+    _check_types_as_values(tree, modules)
     called = {
         id(node.func)
         for node in ast.walk(tree)
@@ -337,6 +341,39 @@ def _check_kinds(node: ast.Call, modules: dict[str, str]) -> None:
         if stands_for.startswith("typing.") and last not in OF_KINDS:
             way = "its classes, as in isinstance(x, (list, tuple, dict))"
             raise lacking(f"{node.func.id}(x, {name})", way, node)
+
+
+def _check_types_as_values(tree: ast.Module, modules: dict[str, str]) -> None:
+    """Refuse `kind = List`: `isinstance(x, kind)` would not take it for a class."""
+    if not any(one.partition(".")[0] == "typing" for one in modules.values()):
+        return
+    ways = {**OF_KINDS, "Callable": "callable(x)"}
+    for node in ast.walk(tree):
+        for value in _values_in(node):
+            name = ast.unparse(value)
+            module, _, last = name.rpartition(".")
+            stands_for = f"{modules.get(module)}.{last}" if module else modules.get(name, "")
+            kind = stands_for.removeprefix("typing.")
+            if kind != stands_for and hasattr(getattr(typing, kind, None), "__origin__"):
+                raise lacking(f"{name} as a value", ways.get(kind, "its classes, as in (list, tuple, dict)"), value)
+
+
+def _values_in(node: ast.AST) -> Iterator[ast.Name | ast.Attribute]:
+    """Iterate over the names that a statement or a call passes on as values."""
+    values: list[ast.expr] = []
+    if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] not in _TAKE_TYPES:
+        values = [*node.args, *(one.value for one in node.keywords)]
+    elif isinstance(node, ast.Assign | ast.Return) and node.value is not None:
+        values = [node.value]
+    elif isinstance(node, ast.For | ast.comprehension):
+        values = [node.iter]
+    for value in values:
+        if isinstance(value, ast.Tuple | ast.List):
+            values += value.elts
+        elif isinstance(value, ast.Dict):
+            values += value.values
+        elif isinstance(value, ast.Name | ast.Attribute):
+            yield value
 
 
 def _is_type_of_builtin(node: ast.Call, bound: Collection[str]) -> bool:

@@ -245,6 +245,8 @@ def _of_another_type(name: str, message: str) -> tuple[str, str] | None:
         return "TypeError", "unhashable type: 'slice'"
     if name == "ValueError" and STATISTICS.fullmatch(message):
         return "StatisticsError", message
+    if name == "SyntaxError" and (found := _OF_INDENTATION.match(message)):
+        return "TabError" if found[1] else "IndentationError", message
     if name == "TypeError" and _OUT_OF_DATES.fullmatch(message):
         return "OverflowError", "date value out of range"
     return None
@@ -252,6 +254,10 @@ def _of_another_type(name: str, message: str) -> tuple[str, str] | None:
 
 _OF_HANDLES = re.compile(r"_rlm_(LargeText|Lines)")
 _OUT_OF_DATES = re.compile(r"unsupported operand type\(s\) for [+-]: 'datetime\.date(time)?' and 'datetime\.timedelta'")
+_OF_INDENTATION = re.compile(
+    r"(?:unexpected indent|unindent does not match|expected an indented block|(inconsistent use of tabs)).*"
+    r"\(<unknown>, line "
+)
 _OF_SLICES = re.compile(r"'?slice\(")
 _OF_CELL = re.compile(r"_rlm_error \d+ (\w+): (.*)", re.DOTALL)
 """The message of an exception that a cell defined; see `modules/errors.monty`."""

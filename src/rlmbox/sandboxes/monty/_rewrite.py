@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-from rlmbox.sandboxes.monty import _caught, _sets, _tuples
+from rlmbox.sandboxes.monty import _annotations, _caught, _sets, _tuples
 from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._expressions import ExpressionsRewriting
 from rlmbox.sandboxes.monty._known import Known, classes_in, qualified_names
@@ -83,11 +83,12 @@ def rewrite(
     rewriter.divides_unnoted = known.divides
     rewriter.classes = known.classes | classes_in(tree)
     rewriter.is_large = is_large
+    rewriter.reads_annotations = _annotations.are_read(tree)
     rewriter.properties = known.properties if properties is None else properties
     rewriter.modules = {**{name: name for name in OWN_NAMES}, **modules}
-    rewriter.methods = {
-        name: one for name, one in {**dict(known.functions), **qualified_names(tree)}.items() if "." in one
-    }
+    functions = {**dict(known.functions), **qualified_names(tree)}
+    rewriter.functions = frozenset(functions) - rewriter.classes - {"<lambda>"}
+    rewriter.methods = {name: one for name, one in functions.items() if "." in one}
     if tree.body and isinstance(tree.body[-1], ast.Expr):
         tree.body[-1].value = rewriter.as_shown(tree.body[-1].value)
     tree.body = rewriter.body(tree.body)
@@ -102,11 +103,21 @@ class Rewriter(ExpressionsRewriting):
         done: list[ast.stmt] = []
         for statement in statements:
             kept, self._hoisted = self._hoisted, []
+            read = self._annotations_read(statement)
             changed = self._statement(statement)
+            if isinstance(statement, ast.AnnAssign):  # whose value is evaluated before
+                changed += read
+            else:
+                done.extend(read)
             done.extend(placed(added, statement) for added in self._hoisted)
             self._hoisted = kept
             done.extend(changed)
         return done
+
+    def _annotations_read(self, node: ast.stmt) -> list[ast.stmt]:
+        if not self.reads_annotations or self._scopes[-1] == "class":  # read before the class
+            return []
+        return _annotations.reads(node, in_function=self._scopes[-1] == "function")
 
     def _statement(self, node: ast.stmt) -> list[ast.stmt]:
         if isinstance(node, ast.For | ast.While):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 
 from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._nodes import (
     call,
+    load,
 )
 from rlmbox.sandboxes.monty._own_imports import OWN_NAMES
 
@@ -47,7 +49,9 @@ class Rewriting(ABC):
         self.classes: Collection[str] = ()
         self.modules: Mapping[str, str] = {}
         self.methods: Mapping[str, str] = {}
+        self.functions: frozenset[str] = frozenset()
         self.is_large = False
+        self.reads_annotations = False
         self.properties: Collection[str] = ()
         self._loops = 0  # depth of enclosing loops
         self._bound = frozenset(bound)
@@ -66,6 +70,8 @@ class Rewriting(ABC):
 
         The value itself is a function of ours, or Monty's, with a different `repr`.
         """
+        if self.is_large and isinstance(node, ast.Call) and self._is_builtin(node, {"type"}) and len(node.args) == 1:
+            return ast.copy_location(call("shown_type", node), node)
         if not isinstance(node, ast.Attribute) or self._is_own(node) or node.attr in PARTS_OF_NUMBERS:
             return node
         owner, name = node.value, node.attr
@@ -105,6 +111,33 @@ class Rewriting(ABC):
         return any(
             isinstance(inner, ast.Name) and inner.id in self._host_names for one in node.args for inner in ast.walk(one)
         )
+
+    def _has_own_calls(self, node: ast.Call) -> bool:
+        """Return whether an argument of a call contains a call of a function of the host or of a cell."""
+        arguments = [*node.args, *(one.value for one in node.keywords)]
+        calls = [inner.func for one in arguments for inner in ast.walk(one) if isinstance(inner, ast.Call)]
+        return any(
+            (isinstance(one, ast.Name) and one.id in self.functions | self._host_names)
+            or (isinstance(one, ast.Attribute) and one.attr in self.methods)
+            for one in calls
+        )
+
+    def _owner(self, node: ast.Call, function: ast.Attribute) -> ast.expr:
+        """Return the rewritten owner of a method that is called; Monty looks the method up after the arguments."""
+        read, name = function.value, function.attr
+        owner = self.expression(function.value)
+        if not self._has_own_calls(node):
+            return owner
+        checked = call("having", owner, ast.Constant(name), keywords=self._of_classes())
+        if self.is_large or not isinstance(read, ast.Name):
+            return checked
+        # A function of ours would make `found.append(clean(x))` in a loop several times slower.
+        if name in self.methods:
+            return ast.IfExp(ast.Compare(load(read.id), [ast.IsNot()], [ast.Constant(None)]), owner, checked)
+        kind = next((one for one in ("list", "set", "dict", "str") if hasattr(getattr(builtins, one), name)), None)
+        if kind is None or self._bound & {"isinstance", kind}:
+            return checked
+        return ast.IfExp(ast.Call(load("isinstance"), [load(read.id), load(kind)], []), owner, checked)
 
     def _is_builtin(self, node: ast.Call, names: Collection[str]) -> bool:
         return isinstance(node.func, ast.Name) and node.func.id in names and node.func.id not in self._bound

@@ -72,6 +72,8 @@ def literal(text: str) -> Any:
         raise ValueError(f"a literal may have at most {_MAX_LITERAL_CHARS:,} characters here")
     try:
         found = ast.literal_eval(text)
+    except IndentationError as error:  # which Monty lacks; `worded.monty` gives it its name back
+        raise SyntaxError(str(error)) from None
     except RecursionError:
         raise ValueError("the literal is nested too deeply") from None
     except MemoryError:

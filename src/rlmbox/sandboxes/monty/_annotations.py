@@ -1,0 +1,64 @@
+"""Names in annotations: CPython reads them where a function, a class or a variable is defined, Monty never.
+
+`def f(x: List[int])` without an import of `List` is a NameError in CPython up to 3.13. So the names are read before the
+statement that they annotate; what is built of them, such as `List[int]`, is not evaluated.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+from collections.abc import Iterator
+
+from rlmbox.sandboxes.monty._nodes import load, placed
+
+_ARE_LATE = sys.version_info >= (3, 14)
+"""Whether CPython evaluates annotations only where they are asked for."""
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def are_read(tree: ast.Module) -> bool:
+    """Return whether CPython reads the annotations of a cell when it runs."""
+    return not _ARE_LATE and not any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == "__future__"
+        and any(one.name == "annotations" for one in node.names)
+        for node in tree.body
+    )
+
+
+def reads(node: ast.stmt, *, in_function: bool) -> list[ast.stmt]:
+    """Return statements that read the names in the annotations of a statement.
+
+    Args:
+        node: The statement.
+        in_function: Whether it is in a function, whose variables have annotations that are not evaluated.
+    """
+    names = dict.fromkeys(_names(node, in_function=in_function))
+    return [placed(ast.Expr(load(name)), node) for name in names if not hasattr(builtins, name)]
+
+
+def _names(node: ast.stmt, *, in_function: bool) -> Iterator[str]:
+    if isinstance(node, ast.ClassDef):
+        own = {one.id for inner in node.body for one in ast.walk(inner) if isinstance(one, ast.Name) and _is_set(one)}
+        own |= {one.name for one in node.body if isinstance(one, _Function | ast.ClassDef)}
+        own |= {one.name for one in getattr(node, "type_params", ())}
+        yield from (name for inner in node.body for name in _names(inner, in_function=False) if name not in own)
+    elif isinstance(node, _Function):
+        parameters = {one.name for one in getattr(node, "type_params", ())}
+        arguments = [one.annotation for one in ast.walk(node.args) if isinstance(one, ast.arg)]
+        for annotation in (*arguments, node.returns):
+            yield from (name for name in _read_in(annotation) if name not in parameters)
+    elif isinstance(node, ast.AnnAssign) and not in_function:
+        yield from _read_in(node.annotation)
+
+
+def _read_in(annotation: ast.expr | None) -> Iterator[str]:
+    for inner in ast.walk(annotation) if annotation is not None else ():
+        if isinstance(inner, ast.Name):
+            yield inner.id
+
+
+def _is_set(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Store)
