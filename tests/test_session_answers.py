@@ -267,3 +267,8 @@ async def test_a_key_looked_up_in_the_text_of_an_object_leads_to_the_object() ->
     asked = rlm(repl("print(context['price'])"), "FINAL(x)")
     await asked.aask("?", {"price": 3})
     assert "The object of which context is the text is data: data['key']" in said_to(asked.model)
+
+
+async def test_a_cell_goes_on_after_an_answer_and_its_last_one_counts() -> None:
+    asked = rlm(repl("FINAL('first')\nn = 7\nSUBMIT(n)"))
+    assert (await asked.aask("?", TEXT)).value == 7
