@@ -20,6 +20,7 @@ from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.sandboxes.monty import MontySandbox
 from rlmbox.sandboxes.subset import SubsetSandbox
 from rlmbox.sandboxes.worker import _tables
+from rlmbox.sandboxes.worker._values import ValueTooLarge, Writer, to_json
 from rlmbox.testing import ScriptedModel
 from runs import TEXT, repl, rlm, said_to
 
@@ -264,3 +265,39 @@ async def test_a_table_within_a_context_is_its_rows_and_an_array_its_items(tmp_p
 async def test_a_table_within_an_input_is_refused_with_where_it_goes() -> None:
     with pytest.raises(ConfigError, match="a DataFrame is an input of its own"):
         await with_pandas("FINAL(1)").aask("?", TEXT, inputs={"t": {"a": [pd.DataFrame({"a": [1]})]}})
+
+
+def test_tables_of_pandas_are_their_rows() -> None:
+    frame = pd.DataFrame({"city": ["Bonn", None], "day": pd.to_datetime(["2026-02-03", None]), 5: [1, 2]})
+    rows = [{"city": "Bonn", "day": "2026-02-03T00:00:00", "5": 1}, {"city": None, "day": None, "5": 2}]
+    assert to_json(frame) == rows
+    assert to_json({"found": [frame.head(1)]}) == {"found": [rows[:1]]}
+    assert to_json(frame.set_index("city")[[5]]) == [{"city": "Bonn", "5": 1}, {"city": None, "5": 2}]
+    assert to_json(frame[5]) == [1, 2]
+    assert to_json(frame.iloc[0]) == rows[0]
+    assert to_json(pd.Series(["a", "b", "a"]).value_counts()) == {"a": 2, "b": 1}
+    assert to_json(pd.Series([1, 2], index=["a", "a"])) == [["a", 1], ["a", 2]]
+    assert to_json(pd.DataFrame([[1, 2]], columns=["a", "a"])) == [[["a", 1], ["a", 2]]]
+    assert to_json([pd.Index([1, 2]), pd.Categorical(["a"]), pd.Period("2026-02")]) == [[1, 2], ["a"], "2026-02"]
+
+
+def test_a_long_table_is_named_where_it_is_only_displayed() -> None:
+    frame = pd.DataFrame({"a": range(10_001), "b": 0})
+    assert to_json(frame) == "<DataFrame of 10,001 rows and 2 columns>"
+    assert to_json(pd.Series(range(20_001))) == "<Series of 20,001 values>"
+    assert len(Writer(consumes=True).write(frame)) == 10_001
+    with pytest.raises(ValueTooLarge, match="more than 2,000,000 parts"):
+        Writer(consumes=True).write(pd.Series(range(2_000_001)))
+
+
+@pytest.mark.parametrize("route", ["FINAL(t)", "SUBMIT(t)", "FINAL_VAR('t')", "answer = {'content': t, 'ready': True}"])
+async def test_a_table_is_an_answer_by_every_route(route: str) -> None:
+    code = f"import pandas as pd\nt = pd.DataFrame({{'a': [1, None]}})\n{route}"
+    assert (await with_pandas(code).aask("?", TEXT)).value == [{"a": 1.0}, {"a": None}]
+
+
+async def test_a_long_table_is_no_answer_by_its_name() -> None:
+    code = repl("import pandas as pd\nt = pd.Series(range(30000))\nFINAL_VAR('t')")
+    asked = rlm(code, "FINAL_VAR(t.head(2))", sandbox="jail", packages=["pandas"])
+    assert (await asked.aask("?", TEXT)).value == [0, 1]
+    assert "<Series of 30,000 values>, too long" in said_to(asked.model)

@@ -1,17 +1,21 @@
 """The one rule for values that leave a cell, kind by kind, and the laws that hold for all of them."""
 
+import array
 import collections
 import dataclasses
 import datetime as dt
 import decimal
 import enum
 import fractions
+import ipaddress
 import json
 import math
 import pathlib
+import types
 import uuid
 from typing import Any, NamedTuple
 
+import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -229,6 +233,37 @@ def test_no_entry_of_a_dict_is_lost(names: list[object]) -> None:
 
     assert len(form) == len(entries)
     assert list(form.values() if isinstance(form, dict) else [item for _, item in form]) == list(entries.values())
+
+
+def test_models_of_pydantic_are_their_fields() -> None:
+    class Penalty(pydantic.BaseModel):
+        percent: decimal.Decimal
+        since: dt.date | None = None
+
+    assert to_json([Penalty(percent=decimal.Decimal("1.10"))]) == [{"percent": "1.10", "since": None}]
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        (collections.UserDict({1: (2,)}), {"1": [2]}),
+        (collections.ChainMap({"a": 1}, {"b": 2}), {"b": 2, "a": 1}),
+        (types.MappingProxyType({"a": {2, 1}}), {"a": [1, 2]}),
+        (collections.UserList([1, (2,)]), [1, [2]]),
+        (collections.UserString("a"), "a"),
+        (array.array("i", range(2_000)), list(range(2_000))),
+        (ipaddress.ip_address("10.0.0.1"), "10.0.0.1"),
+        (ipaddress.ip_network("10.0.0.0/8"), "10.0.0.0/8"),
+    ],
+)
+def test_what_acts_as_a_dict_a_list_or_a_text_is_one(value: object, form: object) -> None:
+    assert to_json(value) == form
+
+
+def test_a_mapping_that_holds_itself_is_named() -> None:
+    own: collections.UserDict[str, object] = collections.UserDict()
+    own["a"] = own
+    assert to_json(own) == {"a": "<cycle>"}
 
 
 def test_values_of_numpy_are_plain_numbers_and_lists() -> None:

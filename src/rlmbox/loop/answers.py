@@ -29,11 +29,15 @@ MAX_SOURCES = 50
 _QUOTED = re.compile(r"`([^`\n]{3,300})`|\"([^\"\n]{8,300})\"|“([^”\n]{8,300})”")
 _LIKE_ITERATOR = re.compile(r"<[\w.]+ object( <?[\w.<>]+)?>")
 _OF_HANDLE = re.compile(r"<\w[\w ]*(?: of|:) (?:[\d,]+ characters|the context|\w+; go)")
+_OF_TABLE = re.compile(r"<\w+ of [\d,]+ (?:rows and [\d,]+ columns|values)>")
 _IS_SHOWN = (
     "[isinstance(each, (list, tuple, dict, set)) or (isinstance(each, str) and len(each) != {length}) "
     "for each in [{value}]]"
 )
 _TOO_LONG = "it is or holds a text that is too long for one value here: answer with a part of it, such as context[:500]"
+_TOO_MANY_ROWS = (
+    "it is {table}, too long to be an answer by its name: answer with what matters of it, such as head(100)"
+)
 _KEPT = "_answer_value"
 _IS_READY = "isinstance(answer, dict) and answer.get('ready') is True"
 _CONTENT = "answer['content']"
@@ -327,6 +331,9 @@ async def _value_of(namespace: Namespace, expression: str) -> Execution:
         is_shown = _IS_SHOWN.format(value=expression, length=len(execution.value))
         if (await namespace.evaluate(is_shown)).value == [True]:
             return replace(execution, value=None, error=CellError("TypeError", _TOO_LONG, f"TypeError: {_TOO_LONG}"))
+    if isinstance(execution.value, str) and (table := _OF_TABLE.fullmatch(execution.value)):
+        problem = _TOO_MANY_ROWS.format(table=table[0])
+        return replace(execution, value=None, error=CellError("ValueError", problem, f"ValueError: {problem}"))
     if not _is_like_iterator(execution.value):
         return execution
     is_one = await namespace.evaluate(f"[iter(each) is each for each in [{expression}]]")

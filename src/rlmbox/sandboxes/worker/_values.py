@@ -9,16 +9,20 @@ types are recognised by the names in their method resolution order; `decimal` ne
 | None, bool, str, finite float, list, dict with str keys | itself |
 | int | itself up to 4,300 digits; beyond, the text of its hexadecimal form, `"0x…"` |
 | NaN, infinities | `"nan"`, `"inf"`, `"-inf"` |
-| tuple, deque, range, dict views | list |
+| tuple, deque, range, dict views, UserList, array | list |
 | set, frozenset | list, sorted by value; where values do not compare, by their `repr` |
 | bytes, bytearray, memoryview | the text, if it is UTF-8 whose only control characters are tabs and line ends |
 | other bytes | `"base64:…"` |
 | date, datetime, time | `isoformat()` |
-| timedelta, Decimal, Fraction, UUID, Path, complex | `str()` |
+| timedelta, Decimal, Fraction, UUID, Path, complex, UserString, IP addresses and networks | `str()` |
 | Enum member | the form of its value |
-| dataclass instance, namedtuple | dict of its fields |
-| Counter, defaultdict, OrderedDict and other dicts | dict |
-| numpy scalars and arrays | the result of `tolist()` |
+| dataclass instance, pydantic model, namedtuple | dict of its fields |
+| Counter, defaultdict, OrderedDict and other dicts, UserDict, ChainMap, mappingproxy | dict |
+| numpy scalars and arrays, pandas indexes and arrays | the result of `tolist()` |
+| pandas DataFrame | list of its rows, each a dict, with the index if it is not 0, 1, 2 and so on; None for missing |
+| pandas Series | dict by its index; list if that is 0, 1, 2 and so on; None for missing |
+| pandas Period, Interval | `str()` |
+| a DataFrame or Series of more than 20,000 values that is displayed | `<DataFrame of 1,000 rows and 30 columns>` |
 | an iterator, such as a generator, in an argument of a host call | list of its items |
 | a module | `<module 'name'>` |
 | anything else | `repr()` without an address, cut to 1,000 characters |
@@ -55,6 +59,7 @@ FRAME_BYTES = MAX_BYTES + (4 << 20)  # with what was printed, names and the like
 MAX_LEVELS = 195  # including the frame around them, no more than the host's parser accepts
 LARGE_CHARS = 1 << 10
 REPR_CHARS = 1_000
+SHOWN_TABLE_VALUES = 20_000  # to display a longer table costs more than to look at its `repr`
 CYCLE = "<cycle>"
 TOO_DEEP = f"<deeper than {MAX_LEVELS} levels>"
 
@@ -72,12 +77,26 @@ _AS_TEXT = {
     "pathlib.PurePath",
     "pathlib._local.PurePath",
     "builtins.complex",
+    "collections.UserString",
+    "ipaddress._IPAddressBase",
+    "pandas._libs.tslibs.period._Period",
+    "pandas._libs.interval.IntervalMixin",
 }
 _AS_ISO = {"datetime.date", "datetime.time"}
 _VIEWS = {f"builtins.dict_{name}" for name in ("keys", "values", "items")}
 _HANDLES = {"_context_text.LargeText", "rlmbox.sandboxes.worker._context_text.LargeText"}
 _PARTS = {"_context_text.Parts", "rlmbox.sandboxes.worker._context_text.Parts"}
-_SEQUENCES = {"builtins.tuple", "builtins.range", "collections.deque", *_VIEWS}
+_SEQUENCES = {"builtins.tuple", "builtins.range", "collections.deque", "collections.UserList", *_VIEWS}
+_MAPPINGS = {"collections.UserDict", "collections.ChainMap", "builtins.mappingproxy"}
+_LISTED = {  # by their method `tolist`
+    "array.array",
+    "numpy.generic",
+    "numpy.ndarray",
+    *("pandas.Index", "pandas.core.indexes.base.Index"),
+    *("pandas.api.extensions.ExtensionArray", "pandas.core.arrays.base.ExtensionArray"),
+}
+_FRAMES = {"pandas.DataFrame", "pandas.core.frame.DataFrame"}
+_SERIES = {"pandas.Series", "pandas.core.series.Series"}
 
 
 class ValueTooLarge(ValueError):
@@ -249,15 +268,19 @@ class Writer:
         return self._writer_of_other(kind, names)
 
     def _writer_of_other(self, kind: type, names: set[str]) -> Callable[[Any, int], Any]:
-        if type(getattr(kind, "__dataclass_fields__", None)) is dict:
-            return self._dataclass
+        if _fields_of(kind) is not None:
+            return self._fields
+        if names & (_FRAMES | _SERIES):
+            return self._table
+        if names & _MAPPINGS:
+            return self._other_mapping
         if self._consumes and _has(kind, "__next__") and _has(kind, "__iter__"):
             return self._iterator
         if names & _AS_ISO:
             return lambda value, level: self._text_by(lambda: value.isoformat(), value)
         if names & _AS_TEXT:
             return lambda value, level: self._text_by(lambda: str(value), value)
-        if names & {"numpy.generic", "numpy.ndarray"}:
+        if names & _LISTED:
             return self._array
         if kind is type(re):  # without the file it is from
             return lambda value, level: self._text_by(lambda: f"<module {value.__name__!r}>", value)
@@ -374,10 +397,51 @@ class Writer:
             return self._list(value, level)
         return self._mapping(value, list(zip(fields, tuple.__iter__(value), strict=True)), level)
 
-    def _dataclass(self, value: Any, level: int) -> Any:
+    def _other_mapping(self, value: Any, level: int) -> Any:
+        try:
+            pairs = [(key, value[key]) for key in islice(value, self._nodes + 1)]
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - the class may be the cell's
+            return self._text(_shown(value))
+        return self._mapping(value, pairs, level)
+
+    def _table(self, value: Any, level: int) -> Any:
+        """Return the rows of a pandas DataFrame, or the items of a Series."""
+        is_series = bool(_names(type(value)) & _SERIES)
+        try:
+            found = self._read_table(value, is_series=is_series)
+        except (MemoryError, ValueTooLarge):
+            raise
+        except Exception:  # noqa: BLE001 - pandas refuses some of its own types
+            found = _shown(value)
+        if type(found) is str:
+            return self._text(found)
+        if is_series:
+            return self._list(found, level) if type(found) is list else self._mapping(value, [*found], level)
+        return self._rows(found, level)
+
+    def _read_table(self, value: Any, *, is_series: bool) -> Any:
+        """Return what `_items_of_series` or `_rows_of_frame` do, or the name of a table too long to be displayed."""
+        if value.size > SHOWN_TABLE_VALUES and not self._consumes:
+            of = "{:,} values" if is_series else "{:,} rows and {:,} columns"
+            return f"<{type(value).__name__} of {of.format(*value.shape)}>"
+        if value.size > self._nodes:
+            raise self._too_many()
+        return _items_of_series(value) if is_series else _rows_of_frame(value)
+
+    def _rows(self, found: tuple[list[Any], list[tuple[Any, ...]]], level: int) -> Any:
+        names, rows = found
+        if (instead := self._enter(rows, level)) is not None:
+            return instead
+        before = len(self.aside)
+        forms = [self._mapping(row, [*zip(names, row, strict=True)], level + 1) for row in rows]
+        return self._leave(rows, forms, before)
+
+    def _fields(self, value: Any, level: int) -> Any:
         missing = object()
         try:
-            pairs = [(name, getattr(value, name, missing)) for name in type(value).__dataclass_fields__]
+            pairs = [(name, getattr(value, name, missing)) for name in _fields_of(type(value)) or ()]
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - a property of the cell's class
@@ -476,6 +540,36 @@ def _names(kind: type) -> set[str]:
         return {f"{base.__module__}.{base.__qualname__}" for base in type.__dict__["__mro__"].__get__(kind)}
     except Exception:  # noqa: BLE001 - a metaclass of the cell's may raise anything
         return set()
+
+
+def _fields_of(kind: type) -> list[Any] | None:
+    """Return the names of the fields of a dataclass or a pydantic model."""
+    for name in ("__dataclass_fields__", "__pydantic_fields__"):
+        if type(fields := getattr(kind, name, None)) is dict:
+            return [*fields]
+    return None
+
+
+def _rows_of_frame(frame: Any) -> tuple[list[Any], list[tuple[Any, ...]]]:
+    """Return the names and the rows of a pandas DataFrame, with the index unless it is 0, 1, 2 and so on."""
+    frame = frame if _is_plain(frame.index) else frame.reset_index(allow_duplicates=True)
+    columns = [_items_of_column(frame.iloc[:, number]) for number in range(frame.shape[1])]
+    return frame.columns.tolist(), [*zip(*columns, strict=True)]
+
+
+def _items_of_series(series: Any) -> Any:
+    """Return a list of the items of a pandas Series, or pairs with the index if it is not 0, 1, 2 and so on."""
+    items = _items_of_column(series)
+    return items if _is_plain(series.index) else zip(series.index.tolist(), items, strict=True)
+
+
+def _items_of_column(series: Any) -> list[Any]:
+    items: list[Any] = series.astype(object).where(series.notna(), None).tolist()
+    return items
+
+
+def _is_plain(index: Any) -> bool:
+    return type(index).__name__ == "RangeIndex" and index.name is None and (index.start, index.step) == (0, 1)
 
 
 def _has(kind: type, name: str) -> bool:
