@@ -132,6 +132,44 @@ async def test_a_rewritten_cell_gives_what_python_gives(sandbox: MontySandbox, b
     assert execution.value == _json(wanted)
 
 
+WHOLE_CELLS = {
+    "a file": ("import csv, io\nrows = list(csv.reader(io.StringIO(context)))", "len(rows), rows[7]"),
+    "a function that was imported": (
+        "from io import StringIO as Stream\nf = Stream(context)",
+        "f.readline(), f.read(4)",
+    ),
+    "lines to a function": ("from itertools import islice", "list(islice(context.splitlines(), 2))"),
+    "lines one by one": ("it = iter(context.splitlines())", "next(it), next(it), sum(1 for _ in it)"),
+    "characters one by one": ("it = iter(context)", "next(it), next(it)"),
+    "a fold": ("import functools", "functools.reduce(lambda n, line: n + len(line), context.splitlines(), 0)"),
+    "look-behind": ("import re", "re.findall(r'(?<=line )9\\d+', context)[:3]"),
+    "look-ahead": ("import re", "[m.start() for m in re.finditer(r'\\n(?=line 7)', context)][:3]"),
+    "a back-reference": ("import re", "re.search(r'(\\d)(\\d)\\2\\1', context).group()"),
+    "nothing": ("import re", "len(re.findall(r'(?m)^\\d*', context)), re.match(r'\\s*', context).span()"),
+    "verbose": ("import re\nseven = re.compile(r'7 \\d \\x20 # the end', re.X)", "len(seven.findall(context))"),
+    "len as a name": ("len = len(context)", "len"),
+    "str as a name": ("str = str(context)[2:9]", "str"),
+    "list as a name, in a function": ("def f(list=list):\n    return list(context.splitlines())[1]", "f()"),
+}
+
+
+@pytest.mark.parametrize(("body", "last"), WHOLE_CELLS.values(), ids=WHOLE_CELLS.keys())
+async def test_what_needs_the_whole_text_gets_it_where_it_is_not_too_long(body: str, last: str) -> None:
+    text = TEXT * 7
+    names: dict[str, object] = {"context": text}
+    exec(body, names)
+    wanted = eval(last, names)
+    sandbox = MontySandbox()
+    await sandbox.start(LIMITS, Context.from_text(text), {})
+    try:
+        assert "LargeText" in str((await run(sandbox, "type(context)")).value)
+        execution = await run(sandbox, f"{body}\n{last}")
+    finally:
+        await sandbox.close()
+    assert execution.error is None
+    assert execution.value == _json(wanted)
+
+
 def _json(value: object) -> object:
     return [_json(item) for item in value] if isinstance(value, list | tuple) else value
 
@@ -183,6 +221,8 @@ async def test_a_cell_that_is_no_python_is_told_so(sandbox: MontySandbox) -> Non
         ("json.dumps(context)", "context[a:b]"),
         ("context.upper()", "case_sensitive=False"),
         ("{context: 1}", "use a position or a slice as the key"),
+        ("import io\nio.StringIO(context)", "context[a:b]"),
+        ("iter(context)", "go through them in a comprehension"),
     ],
 )
 async def test_what_cannot_be_had_names_the_way_around(sandbox: MontySandbox, code: str, hint: str) -> None:

@@ -18,7 +18,7 @@ from rlmbox.sandboxes.monty import _errors, _large, _members, _own_imports, _pri
 from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._host import LARGE_TEXT
 from rlmbox.sandboxes.monty._known import Known
-from rlmbox.sandboxes.monty._refusals import check
+from rlmbox.sandboxes.monty._refusals import check, imported_names
 from rlmbox.sandboxes.monty._rewrite import rewrite
 from rlmbox.sandboxes.monty._syntax import CellRefused
 from rlmbox.sandboxes.monty.modules import imported
@@ -274,6 +274,7 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
     _own_imports.replace(tree)
     names = tuple(dict.fromkeys(_bound_names(tree.body)))
     bound = {*known.bound, *names, *_large.bound_names(tree)}
+    imports = imported_names(tree, known)
     members = tuple(_bound_members(tree, host_names))
     _syntax.check(tree, {*host_names} - bound)
     errors = _errors.Errors.of(tree, bound, known)
@@ -290,7 +291,7 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
         _members.rewrite(tree, methods)
         rewrite(tree, bound, host_names, is_large=is_large, known=known, properties=properties)
         if is_large:
-            tree = _large.rewritten(tree, bound)
+            tree = _large.rewritten(tree, bound, imports)
         declared = frozenset(name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names)
         written = _written(tree, has_value=has_value, classes=known.classes | binds.classes)
         return replace(

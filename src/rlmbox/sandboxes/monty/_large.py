@@ -12,7 +12,7 @@ The source is unparsed from the syntax tree, and line numbers are mapped back to
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import TypeVar
@@ -26,11 +26,17 @@ _Comprehension = TypeVar("_Comprehension", ast.ListComp, ast.SetComp, ast.DictCo
 
 _PREFIX = "_rlm_large_"
 # Builtins that iterate over their argument; they get the text itself, or a list of lines, instead of the handle.
-_TAKERS = frozenset("all any enumerate filter frozenset list map max min reversed set sorted sum tuple zip".split())  # noqa: SIM905
+_TAKERS = frozenset(
+    "all any enumerate filter frozenset iter list map max min reversed set sorted sum tuple zip".split()  # noqa: SIM905
+)
 _ORDINARY_CALLS = _TAKERS | {"range", "dict"}
 _ORDINARY_METHODS = frozenset({"items", "keys", "values"})
 # Methods of patterns, `re` and `json` that need the whole text; the others of `re` accept the handle.
 _WHOLE_TAKERS = frozenset({"fullmatch", "sub", "subn", "dumps", "loads", "literal_eval"})
+_KEEPERS = frozenset({"re", "asyncio"})
+"""Modules whose functions take the handle, or do not look at it; those of all others get the text itself."""
+_REBOUND = frozenset({"len", "str", "list", "set", "tuple"})
+"""Builtins whose names cells take for what they return, as in `len = len(context)`."""
 
 
 @cache
@@ -58,14 +64,15 @@ def prelude(handles: Iterable[NamedText], inline_limit_chars: int) -> str:
     return "\n".join([*lines, ""])
 
 
-def rewritten(tree: ast.Module, rebound: Collection[str]) -> ast.Module:
+def rewritten(tree: ast.Module, rebound: Collection[str], imports: Mapping[str, str]) -> ast.Module:
     """Rewrite a cell.
 
     Args:
         tree: The cell, modified in place.
         rebound: Builtins that cells have rebound.
+        imports: What cells have imported: the module, or the module and the name in it, by the cells' name.
     """
-    changed: ast.Module = _Rewriter(rebound).visit(tree)
+    changed: ast.Module = _Rewriter(rebound, imports).visit(tree)
     return changed
 
 
@@ -92,10 +99,11 @@ class _Rewriter(ast.NodeTransformer):
 
     Args:
         bound: Names that are not builtins.
+        imports: As for `rewritten`.
     """
 
-    def __init__(self, bound: Collection[str]) -> None:
-        self._bound = bound
+    def __init__(self, bound: Collection[str], imports: Mapping[str, str]) -> None:
+        self._bound, self._imports = bound, imports
         self._loops = 0
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
@@ -180,6 +188,13 @@ class _Rewriter(ast.NodeTransformer):
             return _call(name, *node.args, at=node)
         if name == "str" and len(node.args) == 1 and not node.keywords:
             return _call("str", *node.args, at=node)
+        if self._is_rebound(node):
+            return _call("called", node.func, *node.args, at=node)
+        self._give(name, node)
+        return node
+
+    def _give(self, name: str, node: ast.Call) -> None:
+        """Wrap the arguments of a call, of a builtin or of any other function, as it needs them."""
         if name == "hash":
             node.args = [self._given("text", argument) for argument in node.args]
         elif name in _TAKERS:
@@ -191,9 +206,22 @@ class _Rewriter(ast.NodeTransformer):
                     keyword.value = self._given("text", keyword.value)
         elif isinstance(node.func, ast.Attribute) and node.func.attr == "join" and len(node.args) == 1:
             node.args = [_call("texts", node.args[0], at=node)]
-        elif isinstance(node.func, ast.Attribute) and node.func.attr in _WHOLE_TAKERS:
+        elif self._is_imported(node.func) or (isinstance(node.func, ast.Attribute) and node.func.attr in _WHOLE_TAKERS):
             node.args = [self._given("part", argument) for argument in node.args]
-        return node
+
+    def _is_rebound(self, node: ast.Call) -> bool:
+        """Return whether a call may be that of a builtin whose name a cell binds."""
+        is_name = isinstance(node.func, ast.Name) and node.func.id in _REBOUND and node.func.id in self._bound
+        return is_name and len(node.args) == 1 and not node.keywords and not isinstance(node.args[0], ast.Starred)
+
+    def _is_imported(self, function: ast.expr) -> bool:
+        """Return whether a function is one of a module that needs the text itself."""
+        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+            module = self._imports.get(function.value.id, "")
+        else:
+            name = function.id if isinstance(function, ast.Name) else ""
+            module = self._imports.get(name, "").rpartition(".")[0]
+        return bool(module) and module not in _KEEPERS
 
     def _builtin(self, node: ast.Call) -> str:
         """Return the name of the called builtin, ours or Monty's, or '' if it is none."""

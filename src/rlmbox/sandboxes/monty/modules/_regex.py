@@ -39,6 +39,9 @@ _NEGATED = {
 _REPEATS = {_constants.MAX_REPEAT: "", _constants.MIN_REPEAT: "?"}
 if hasattr(_constants, "POSSESSIVE_REPEAT"):
     _REPEATS[_constants.POSSESSIVE_REPEAT] = "+"
+_NOT_LINEAR = frozenset(
+    {"ASSERT", "ASSERT_NOT", "GROUPREF", "GROUPREF_EXISTS", "GROUPREF_IGNORE", "ATOMIC_GROUP", "POSSESSIVE_REPEAT"}
+)
 _LACKING = {
     # An operation of a pattern, and what to say of it; more than a name has the way to write it after a colon.
     _constants.GROUPREF: r"a back-reference such as \1 with re.IGNORECASE: write text.lower(), or both cases, [sS]",
@@ -62,7 +65,8 @@ def pattern_facts(pattern: str, flags: int) -> dict[str, Any]:
         (2) not ASCII, without and (3) with one; `places`: the same, to find the match at every position; `flags`,
         `groups` and `names` as in `re`; `closing`: the groups in the order in which they end;
         `empty`: 0 if no match is empty, 1 if one may be, 2 if after an empty match another may begin at the same
-        position; `behind`: how many characters before a match the pattern looks at. `error` or `refused` if the pattern
+        position; `behind`: how many characters before a match the pattern looks at; `linear`: whether the search over a
+        long text can match it. `error` or `refused` if the pattern
         is invalid, or cannot be translated.
     """
     if len(pattern) > MAX_PATTERN_CHARS:
@@ -98,6 +102,9 @@ def _described(pattern: str, flags: int) -> dict[str, Any]:
         "closing": [*_closing(tree)],
         "empty": _emptiness(tree),
         "behind": _behind(tree),
+        "linear": not _emptiness(tree)
+        and not state.flags & re.VERBOSE
+        and not any(str(op) in _NOT_LINEAR for op, _ in _nodes(tree)),
     }
 
 
@@ -136,16 +143,22 @@ def _part_prefers_less(op: Any, value: Any) -> bool:
 def _behind(tree: Any) -> int:
     """Return how many characters before its position a pattern may look at."""
     most = 0
-    for op, value in tree:
+    for op, value in _nodes(tree):
         if op is _constants.AT:
             most = max(most, 1)
         if op in (_constants.ASSERT, _constants.ASSERT_NOT) and value[0] < 0:
             most = max(most, int(value[1].getwidth()[1]) + 1)
+    return most
+
+
+def _nodes(tree: Any) -> Iterator[tuple[Any, Any]]:
+    """Iterate over all operations of a pattern and their arguments."""
+    for op, value in tree:
+        yield op, value
         for part in value if isinstance(value, tuple | list) else (value,):
             for inner in part if isinstance(part, list) else (part,):
                 if isinstance(inner, _parser.SubPattern):
-                    most = max(most, _behind(inner))
-    return most
+                    yield from _nodes(inner)
 
 
 class _MontyPatternWriter:
