@@ -70,6 +70,11 @@ def test_the_thought_is_the_prose_around_the_cells() -> None:
     assert reply.thought == "First.\n\nSecond,\nthird.\n\n```json\n{}\n```"
 
 
+@pytest.mark.parametrize("code", ["```repl\nfound = re.find", "```py\nprint(1)\n``", "```python\n", "```repl\n```"])
+def test_a_block_of_code_that_was_cut_or_is_empty_is_no_prose(code: str) -> None:
+    assert parse_reply(f"Let me look.\n{code}").thought == "Let me look."
+
+
 @pytest.mark.parametrize(
     "reply",
     [

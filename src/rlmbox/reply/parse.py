@@ -96,7 +96,7 @@ class ParsedReply:
         cells: Python to run, in order.
         final: The final answer given outside code, or None. Beside cells it counts only once they have run.
         problems: What is wrong with the reply's form, one message for the model each.
-        thought: The prose: the reply without its reasoning, its cells and its final answer.
+        thought: The prose: the reply without its reasoning, its final answer, and its cells, run or not closed.
         reasoning: What the model thought before it replied, where that is in the text; it is never read.
         notes: How the reply was read where its form is not the one asked for; one message for the model each.
         draft: An answer in words that does not count, because it was written beside cells before they had run; it is
@@ -222,9 +222,11 @@ class _Reading:
         elif not block.closed:
             if block.text.strip() or block.language:
                 self._problems.append(_OPEN_BLOCK.format(line=block.first + 1, end=block.end))
-        elif block.text.strip() and (
-            block.language in CELL_LANGUAGES or (block.language in ("", "code") and is_code(block.text))
-        ):
+            if block.language in CELL_LANGUAGES:
+                self._not_prose.append(block)
+        elif not block.text.strip():
+            self._not_prose.append(block)
+        elif block.language in CELL_LANGUAGES or (block.language in ("", "code") and is_code(block.text)):
             self._take_cell(block, tidy(block.text))
 
     def _take_cell(self, block: Block, cell: str) -> None:
