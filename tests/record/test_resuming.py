@@ -11,7 +11,15 @@ import pytest
 
 from recorded_runs import ANSWER, LIMITS, keep, models, recorded, recording_rlm, stored
 from rlmbox import RLM, Limits
-from rlmbox.errors import ConfigError, ContextError, MaxTurnsExceeded, ModelError, StoreError, ToolOutcomeUnknown
+from rlmbox.errors import (
+    ConfigError,
+    ContextError,
+    MaxTurnsExceeded,
+    ModelError,
+    SandboxUnavailable,
+    StoreError,
+    ToolOutcomeUnknown,
+)
 from rlmbox.events import (
     AttemptFinished,
     AttemptStarted,
@@ -26,6 +34,7 @@ from rlmbox.events import (
 )
 from rlmbox.record.context_record import record_context, reopen_context
 from rlmbox.record.journal import MemoryStore
+from rlmbox.sandboxes.monty import MontySandbox
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Message
 from runs import PENNY, TEXT, repl
@@ -84,6 +93,20 @@ async def test_a_run_that_has_its_answer_gives_it_again_and_asks_nobody(tmp_path
     assert not root.requests
     assert list(store.events("audit")) == events
     store.close()
+
+
+@pytest.mark.parametrize("error", [SandboxUnavailable("the engine is gone"), OSError("no more processes")])
+async def test_a_run_that_has_its_answer_gives_it_again_where_no_sandbox_can_be_started(error: Exception) -> None:
+    class Gone(MontySandbox):
+        async def start(self, *arguments: Any, **options: Any) -> None:
+            raise error
+
+    store = MemoryStore()
+    whole = await RLM(ScriptedModel([repl("FINAL(6 * 7)")]), store=store, sandbox="monty").aask("?", TEXT, run_id="r")
+    elsewhere = RLM(ScriptedModel([]), store=store, sandbox=Gone)
+    assert await elsewhere.aresume("r") == whole
+    with pytest.raises(SandboxUnavailable):
+        await elsewhere.areplay("r")
 
 
 async def test_two_cannot_go_on_with_one_run(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.context import Context
 from rlmbox.context.context import Openable
-from rlmbox.errors import ConfigError, ContextError, RLMError, StoreError
+from rlmbox.errors import ConfigError, RLMError, StoreError
 from rlmbox.events import Event, QuestionAsked, RunResumed, RunStarted, SessionFailed, SessionFinished
 from rlmbox.loop.scope import RunContext, checked_run_id, new_run_id
 from rlmbox.loop.session import Session
@@ -56,23 +56,24 @@ async def resume(
             tools, index = Toolbox(setup.tools), setup.made_with["retriever"]
             settings = {**started.settings, "returns": recorded_type(events)}
             check_needs(settings, setup.made_with, tools, index=index, returns=returns)
-        # Opened before anything is written, since it may be another one.
+        # What a run that is over has answered is there, whatever has become of the text and the sandbox.
+        answer = _answer_of(events) if not goes_on and context is None and returns is None else None
         try:
+            # Opened before anything is written, since it may be another one.
             texts, moved = await to_thread.run_sync(_opened, started, context, inputs)
-        except ContextError:
-            answer = _answer_of(events) if not goes_on and context is None and returns is None else None
+            if goes_on:
+                changes = dict(moved)
+                if limits is not None:
+                    changes["settings"] = limits_setting(limits)
+                added = resumed(events, changes)
+                for event in added:
+                    store.write(event)
+                events += added
+            return await _go_on(setup, events, lease, texts, returns=returns, is_sealed=not goes_on, hiding=hiding)
+        except RLMError:
             if answer is None:
                 raise
-            return answer  # which is there, whatever has become of the text
-        if goes_on:
-            changes = dict(moved)
-            if limits is not None:
-                changes["settings"] = limits_setting(limits)
-            added = resumed(events, changes)
-            for event in added:
-                store.write(event)
-            events += added
-        return await _go_on(setup, events, lease, texts, returns=returns, is_sealed=not goes_on, hiding=hiding)
+            return answer
     finally:
         lease.release()
 
