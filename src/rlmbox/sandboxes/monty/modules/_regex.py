@@ -36,6 +36,7 @@ _NEGATED = {
     _constants.CATEGORY_NOT_SPACE: _constants.CATEGORY_SPACE,
     _constants.CATEGORY_NOT_WORD: _constants.CATEGORY_WORD,
 }
+_FORMS_OF_I = r"i\x{130}\x{131}"
 _REPEATS = {_constants.MAX_REPEAT: "", _constants.MIN_REPEAT: "?"}
 if hasattr(_constants, "POSSESSIVE_REPEAT"):
     _REPEATS[_constants.POSSESSIVE_REPEAT] = "+"
@@ -180,9 +181,10 @@ class _MontyPatternWriter:
 
     def _node(self, op: Any, value: Any, flags: int) -> str:
         if op is _constants.LITERAL:
-            return self._case(_char(value), flags)
+            others = self._others_of_i(value, value, flags)
+            return self._case(f"[{_char(value)}{others}]" if others else _char(value), flags)
         if op is _constants.NOT_LITERAL:
-            return self._case(f"[^{_char(value)}]", flags)
+            return self._case(f"[^{_char(value)}{self._others_of_i(value, value, flags)}]", flags)
         if op is _constants.ANY:
             return "(?s:.)" if flags & re.DOTALL else r"[^\n]"
         if op is _constants.IN:
@@ -221,6 +223,8 @@ class _MontyPatternWriter:
         if least > MAX_REPEAT or (not endless and most > MAX_REPEAT):
             raise UnsupportedPattern(f"a repetition of more than {MAX_REPEAT:,} in a pattern")
         inner = self.sequence(body, flags)
+        if not most and any(True for _ in _closing(body)):
+            return f"(?:{_NEVER}{inner}|)"  # its groups exist, and take no part
         if body.getwidth()[1] == 0:
             # A part of no width matches or not; engines differ in whether and how often they try it.
             if least or not most:
@@ -260,9 +264,9 @@ class _MontyPatternWriter:
 
     def _item(self, op: Any, value: Any, flags: int) -> str:
         if op is _constants.LITERAL:
-            return _char(value)
+            return _char(value) + self._others_of_i(value, value, flags)
         if op is _constants.RANGE:
-            return f"{_char(value[0])}-{_char(value[1])}"
+            return f"{_char(value[0])}-{_char(value[1])}" + self._others_of_i(*value, flags)
         if op is _constants.CATEGORY:
             by_ascii = bool(flags & re.ASCII) or self._ascii_text
             if value in _NEGATED:
@@ -274,6 +278,12 @@ class _MontyPatternWriter:
         if value is _constants.CATEGORY_SPACE and by_ascii and not flags & re.ASCII:
             return r"\x{20}\t\n\r\x{0b}\x{0c}\x{1c}-\x{1f}"
         return _CATEGORIES[value][0 if by_ascii else 1]
+
+    def _others_of_i(self, first: int, last: int, flags: int) -> str:
+        """Return the forms of the letter i that `re` takes for each other, where a range has one of them."""
+        if self._ascii_text or not flags & re.IGNORECASE or flags & re.ASCII:
+            return ""
+        return _FORMS_OF_I if any(first <= ord(one) <= last for one in "iI\u0130\u0131") else ""
 
     def _case(self, text: str, flags: int) -> str:
         return f"(?i:{text})" if flags & re.IGNORECASE else text
