@@ -24,6 +24,7 @@ _EXCEPTIONS = frozenset(
     "FileNotFoundError PermissionError TimeoutError MemoryError ImportError BaseException".split()
 )
 _KNOWN = frozenset(dir(builtins))
+_OF_JSON = frozenset({"json.dump", "json.dumps", "json.loads"})
 
 
 class CallsRewriting(MethodsRewriting):
@@ -34,7 +35,11 @@ class CallsRewriting(MethodsRewriting):
         if isinstance(function, ast.Name) and self.modules.get(function.id) == "datetime.timedelta":
             self._arguments(node)
             return ast.Call(load(own_name("timedelta")), [function, *node.args], node.keywords)
-        if isinstance(function, ast.Name) and self.modules.get(function.id) in ("json.loads", "json.dumps"):
+        if isinstance(function, ast.Name) and self.modules.get(function.id) in (
+            "json.loads",
+            "json.dumps",
+            "json.dump",
+        ):
             return self._json(node, str(self.modules[function.id]).partition(".")[2])
         if isinstance(function, ast.Name) and function.id not in self._bound:
             if function.id in ("isinstance", "issubclass") and len(node.args) == 2:
@@ -79,7 +84,7 @@ class CallsRewriting(MethodsRewriting):
             return self._short_circuit(name, node.args[0])
         if name == "next" and plain and len(node.args) in (1, 2):
             return self._next(node)
-        generator = self._as_generator(node)
+        generator = self._as_generator(node, only_lambdas=True)  # other functions are read now, not for each item
         if isinstance(generator, ast.GeneratorExp):
             return self._named_generator(name, generator)
         if name in ("sorted", "min", "max"):

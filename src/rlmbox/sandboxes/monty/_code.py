@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from rlmbox.sandboxes.monty import _errors, _large, _members, _own_imports, _private, _syntax
+from rlmbox.sandboxes.monty import _errors, _large, _members, _own_imports, _private, _shadows, _syntax
 from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._host import LARGE_TEXT
 from rlmbox.sandboxes.monty._known import Known
@@ -284,6 +284,8 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
     _members.check(tree, properties)
     try:
         _private.rewrite(tree)
+        _shadows.rewrite(tree)
+        bound = {*known.bound, *names, *_large.bound_names(tree)}
         has_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
         words = Words.of(tree, known)
         binds = Known.of(tree, names, known, notes_divisions=words.are_seen, errors=errors.here.values())
@@ -325,6 +327,7 @@ def read_expression(code: str, *, known: Known = _NOTHING, hidden: Collection[st
     _syntax.check(tree)
     errors = _errors.Errors.of(tree, known.bound, known)
     check(tree, known.bound, known, errors)
+    _shadows.rewrite(tree)
     _errors.rewrite(tree, errors)
     rewrite(tree, known.bound, (), known=known)
     if len(tree.body) != 1:

@@ -7,6 +7,7 @@ may stop early, and an iterator of ours elsewhere.
 from __future__ import annotations
 
 import ast
+import builtins
 from typing import TypeGuard
 
 from rlmbox.sandboxes.monty._nodes import (
@@ -30,7 +31,7 @@ _LAZY = frozenset({"map", "filter", "zip", "enumerate", "reversed"})
 class LazyRewriting(Rewriting):
     """Rewrites generator expressions, comprehensions, and the loops and calls that consume them."""
 
-    def _as_generator(self, node: ast.expr) -> ast.expr:
+    def _as_generator(self, node: ast.expr, *, only_lambdas: bool = False) -> ast.expr:
         """Convert `map(f, xs)` and `filter(f, xs)` of a name or a lambda to a generator expression."""
         if not isinstance(node, ast.Call) or not self._is_builtin(node, {"map", "filter"}):
             return node
@@ -41,13 +42,20 @@ class LazyRewriting(Rewriting):
         name = own_name(f"item{self._count}")
         if isinstance(function, ast.Lambda):
             return self._of_lambda(node, function, items)
-        if not isinstance(function, ast.Name | ast.Attribute) or has_calls(function):
+        if only_lambdas or not isinstance(function, ast.Name | ast.Attribute) or has_calls(function):
             return node
         called: ast.expr = ast.Call(function, [load(name)], [])
         target = ast.Name(name, ast.Store())
         if self._is_builtin(node, {"map"}):
             return placed(ast.GeneratorExp(called, [ast.comprehension(target, items, [], 0)]), node)
+        if not self._is_of_builtin(function):  # it may be None
+            called = ast.IfExp(ast.Compare(function, [ast.Is()], [ast.Constant(None)]), load(name), called)
         return placed(ast.GeneratorExp(load(name), [ast.comprehension(target, items, [called], 0)]), node)
+
+    def _is_of_builtin(self, function: ast.Name | ast.Attribute) -> bool:
+        """Return whether a function is a builtin or, as `str.isdigit`, a method of one."""
+        root = function.value if isinstance(function, ast.Attribute) else function
+        return isinstance(root, ast.Name) and root.id in dir(builtins) and root.id not in self._bound
 
     def _of_lambda(self, node: ast.Call, function: ast.Lambda, items: ast.expr) -> ast.expr:
         parameters = function.args
@@ -122,12 +130,9 @@ class LazyRewriting(Rewriting):
         """Rewrite a generator expression with an unknown consumer to an iterator that computes its items on demand."""
         first = node.generators[0]
         source = self.expression(first.iter)
-        inner: ast.expr = node.elt
+        yields: ast.expr = ast.Tuple([node.elt], ast.Load())
         if len(node.generators) > 1:
-            inner = ast.ListComp(node.elt, node.generators[1:])
-            yields: ast.expr = call("flat", inner)
-        else:
-            yields = ast.Tuple([inner], ast.Load())
+            yields = ast.GeneratorExp(node.elt, node.generators[1:])
         found: ast.stmt = ast.Return(yields)
         if first.ifs:
             found = ast.If(all_of(first.ifs), [found], [])

@@ -52,7 +52,7 @@ METHOD_SHIMS = frozenset(
     "_replace elements toordinal isocalendar fromordinal fromtimestamp utcfromtimestamp ctime fromisoformat "
     "splitlines".split()
 )
-_SEARCHES = frozenset({"find", "index", "rfind", "rindex"})
+_SEARCHES = frozenset({"count", "find", "index", "rfind", "rindex"})
 
 
 class MethodsRewriting(LazyRewriting):
@@ -104,7 +104,7 @@ class MethodsRewriting(LazyRewriting):
             return ast.Call(ours.func, [*ours.args, *node.args], node.keywords)
         if name == "sort" and not node.args:
             return self._sort(node, function)
-        if name in ("loads", "dumps"):
+        if name in ("loads", "dumps", "dump"):
             return self._json(node, name)
         of_container = self._of_list_or_set(node, name)
         if of_container is not None:
@@ -115,16 +115,27 @@ class MethodsRewriting(LazyRewriting):
             return call(of_container, owned, *node.args)
         if name in ("pop", "remove") and self._keeps_key(node):
             return self._with_key_kept(node, function)
-        if name in METHOD_SHIMS and self._needs_shim(name, node):
-            owned = self._owner(node, function)
-            self._arguments(node, consumed=name in _CONSUMING_METHODS)
-            shim = own_name(f"many_{name}" if name in _OF_MANY else f"m_{name}")
-            return ast.Call(load(shim), [owned, *node.args], node.keywords)
-        if self._finds_nothing(node, name):
-            self._arguments(node)
-            return call("find_nothing", self.expression(owner), ast.Constant(name), *node.args[1:])
+        if name in METHOD_SHIMS or name in _SEARCHES:
+            ours = self._shimmed(node, function)
+            if ours is not None:
+                return ours
         changed = self._plain_method(node, function)
         return changed if is_gone_through or name != "finditer" else call("found_iterator", changed)
+
+    def _shimmed(self, node: ast.Call, function: ast.Attribute) -> ast.expr | None:
+        """Return a call of our function for a method that Monty lacks or has in part; None if it has this one."""
+        name = function.attr
+        if self._finds_nothing(node, name):
+            self._arguments(node)
+            return call("find_nothing", self.expression(function.value), ast.Constant(name), *node.args[1:])
+        if name not in METHOD_SHIMS or not self._needs_shim(name, node):
+            return None
+        owned = self._owner(node, function)
+        self._arguments(node, consumed=name in _CONSUMING_METHODS)
+        shim = load(own_name(f"many_{name}" if name in _OF_MANY else f"m_{name}"))
+        if name in self.functions:
+            return call("own_or", shim, owned, ast.Constant(name), *node.args, keywords=node.keywords)
+        return ast.Call(shim, [owned, *node.args], node.keywords)
 
     def _of_module(self, name: str, owner: ast.expr, function: ast.expr) -> ast.Call | None:
         """Return a call of our function for `sys.stdout.write` or `datetime.timedelta`, with its first argument."""
@@ -176,12 +187,11 @@ class MethodsRewriting(LazyRewriting):
         return ours
 
     def _json(self, node: ast.Call, name: str) -> ast.expr:
-        """Rewrite `json.loads` to raise CPython's messages, and `json.dumps` to take `default=`."""
+        """Rewrite `json.loads` to raise CPython's messages, and `json.dumps` to take named tuples and `default=`."""
         self._arguments(node)
         node.func = self.expression(node.func)
-        if name == "dumps" and not any(one.arg in ("default", "cls", None) for one in node.keywords):
-            return node
-        return call(name, node.func, *node.args, keywords=node.keywords) if len(node.args) == 1 else node
+        is_whole = len(node.args) == (2 if name == "dump" else 1)
+        return call(name, node.func, *node.args, keywords=node.keywords) if is_whole else node
 
     @staticmethod
     def _with_specs(node: ast.Call, form: str) -> None:

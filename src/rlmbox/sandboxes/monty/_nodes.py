@@ -74,12 +74,15 @@ def is_text(node: ast.expr) -> bool:
 
 
 def is_number_or_list(node: ast.expr) -> bool:
-    """Return whether an expression is, judged by its form, a number, a string or a list."""
+    """Return whether an expression is, judged by its form, a number or a list."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        return node.func.id in ("len", "int", "float", "sum", "abs", "round", "str", "list", "sorted", "ord", "bool")
+        return node.func.id in ("len", "int", "float", "sum", "abs", "round", "list", "sorted", "ord", "bool")
     if isinstance(node, ast.Constant):
         return not isinstance(node.value, str)
-    return isinstance(node, ast.List | ast.ListComp | ast.BinOp | ast.UnaryOp | ast.Compare)
+    if isinstance(node, ast.BinOp):
+        parts = [one for one in ast.walk(node) if isinstance(one, ast.expr)]
+        return not any(is_text(one) or (isinstance(one, ast.Call) and not is_number_or_list(one)) for one in parts)
+    return isinstance(node, ast.List | ast.ListComp | ast.UnaryOp | ast.Compare)
 
 
 def is_number(node: ast.expr) -> bool:

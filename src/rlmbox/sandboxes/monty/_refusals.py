@@ -316,6 +316,8 @@ def _check_call(node: ast.Call, bound: Collection[str]) -> None:
         raise lacking(ast.unparse(node), "the name of the function", node)
     if isinstance(function, ast.Name) and function.id in _OF_ONE and node.args and function.id not in bound:
         raise lacking(f"{function.id}(x)", _OF_ONE[function.id], node)
+    if ast.unparse(function) == "type" and len(node.args) == 3 and ast.unparse(node.args[1]) != "()":
+        raise lacking("type(name, bases, members)", "a class statement at the top of the cell", node)
     if _writes(node):
         raise lacking("a file to write to", "a variable, or io.StringIO()", node)
     if ast.unparse(function) in ("asyncio.gather", "gather") and any(one.arg for one in node.keywords):

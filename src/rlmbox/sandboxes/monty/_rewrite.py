@@ -34,7 +34,7 @@ from rlmbox.sandboxes.monty._nodes import (
     placed,
 )
 from rlmbox.sandboxes.monty._own_imports import OWN_NAMES, imports_of
-from rlmbox.sandboxes.monty._refusals import imported_names
+from rlmbox.sandboxes.monty._refusals import SHIMMED_BUILTINS, imported_names
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
 _OF_NAMES = frozenset({"AttributeError", "TypeError", "Exception", "BaseException"})
@@ -91,8 +91,15 @@ def rewrite(
     rewriter.methods = {name: one for name, one in functions.items() if "." in one}
     if tree.body and isinstance(tree.body[-1], ast.Expr):
         tree.body[-1].value = rewriter.as_shown(tree.body[-1].value)
-    tree.body = rewriter.body(tree.body)
+    before = _builtins_before(tree, SHIMMED_BUILTINS & {*bound} - {*known.bound})
+    tree.body = [*before, *rewriter.body(tree.body)]
     ast.fix_missing_locations(tree)
+
+
+def _builtins_before(tree: ast.Module, names: Collection[str]) -> list[ast.stmt]:
+    """Return statements that bind builtins to ours, for a cell that binds their names somewhere and reads them."""
+    read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return [ast.Assign([ast.Name(one, ast.Store())], load(own_name(one))) for one in sorted(read & {*names})]
 
 
 class Rewriter(ExpressionsRewriting):

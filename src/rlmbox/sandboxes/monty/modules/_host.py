@@ -15,6 +15,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 
 from rlmbox.sandboxes.monty.modules._regex import pattern_facts
+from rlmbox.sandboxes.monty.modules._special import has_special
 from rlmbox.types import HostFunction
 
 _MAX_CODED = 64 * 1024 * 1024
@@ -101,8 +102,12 @@ def ascii_digits(text: str) -> str:
     return "".join(str(unicodedata.decimal(char, char)) for char in text)
 
 
-def json_error(text: str) -> str:
+def json_error(text: str, strict: bool) -> str:
     """Return the error message of `json.loads` for a text that Monty does not accept; '' if it is not known.
+
+    Args:
+        text: The text.
+        strict: As for `json.loads`.
 
     Raises:
         NotImplementedError: CPython accepts the text.
@@ -110,7 +115,7 @@ def json_error(text: str) -> str:
     if len(text) > _MAX_LITERAL_CHARS:
         return ""
     try:
-        json.loads(text)
+        json.loads(text, strict=strict)
     except json.JSONDecodeError as error:
         return str(error)
     except (ValueError, RecursionError, MemoryError):
@@ -144,6 +149,7 @@ def isoformat(kind: str, text: str) -> list[Any]:
 
 
 HOST_FUNCTIONS = (
+    HostFunction("_rlm_has_special", has_special, "", pure=True),
     HostFunction("_rlm_isoformat", isoformat, "", pure=True),
     HostFunction("_rlm_strptime", strptime, "", pure=True),
     HostFunction("_rlm_ascii_digits", ascii_digits, "", pure=True),
