@@ -116,9 +116,9 @@ class MethodsRewriting(LazyRewriting):
         if name in ("pop", "remove") and self._keeps_key(node):
             return self._with_key_kept(node, function)
         if name in METHOD_SHIMS or name in _SEARCHES:
-            ours = self._shimmed(node, function)
-            if ours is not None:
-                return ours
+            shimmed = self._shimmed(node, function)
+            if shimmed is not None:
+                return shimmed
         changed = self._plain_method(node, function)
         return changed if is_gone_through or name != "finditer" else call("found_iterator", changed)
 

@@ -266,7 +266,7 @@ class _MontyPatternWriter:
         if op is _constants.LITERAL:
             return _char(value) + self._others_of_i(value, value, flags)
         if op is _constants.RANGE:
-            return f"{_char(value[0])}-{_char(value[1])}" + self._others_of_i(*value, flags)
+            return f"{_char(value[0])}-{_char(value[1])}" + self._others_of_i(value[0], value[1], flags)
         if op is _constants.CATEGORY:
             by_ascii = bool(flags & re.ASCII) or self._ascii_text
             if value in _NEGATED:

@@ -14,9 +14,13 @@ class _Plain:
     """A class as a cell defines it."""
 
 
+_VIEWED: dict[str, int] = {}
 _TYPES: dict[str, type] = {
     **{name: found for name, found in vars(builtins).items() if isinstance(found, type)},
-    **{type(one).__name__: type(one) for one in (None, print, builtins, {}.keys(), {}.values(), {}.items())},
+    **{
+        kind.__name__: kind
+        for kind in map(type, (None, print, builtins, _VIEWED.keys(), _VIEWED.values(), _VIEWED.items()))
+    },
     **{f"{kind}_iterator": type(iter([])) for kind in ("list", "tuple", "str", "dict", "range", "set")},
     **{one.__name__: one for one in (Counter, defaultdict)},
     **{f"{one.__module__}.{one.__qualname__}": one for one in (date, datetime, time, timedelta)},
