@@ -2,10 +2,13 @@
 
 import enum
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pydantic
 import pytest
 
 from rlmbox.context import Context
@@ -14,7 +17,7 @@ from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.sandboxes.monty import MontySandbox
 from rlmbox.sandboxes.subset import SubsetSandbox
-from rlmbox.types import CellLimits, Table
+from rlmbox.types import CellLimits, Table, Usage
 from runs import TEXT, repl, rlm, said_to
 
 
@@ -70,10 +73,41 @@ async def test_a_key_of_an_input_that_is_no_str_is_refused_by_name(value: object
         await rlm("FINAL(ok)").aask("?", TEXT, inputs={"prices": value})
 
 
-async def test_what_holds_itself_is_no_input() -> None:
-    value: list[object] = []
-    value.append(value)
-    with pytest.raises(ConfigError, match="'x' is not a JSON value"):
+async def test_a_large_object_as_a_context_is_its_text_and_the_model_is_told() -> None:
+    documents = ["x" * 1_000_000] * 35
+    asked = rlm(repl("FINAL([ctx.num_documents(), len(context), 'data' in globals()])"))
+    answer = await asked.aask("?", documents)
+    assert answer.value == [35, Context.of(documents).length, False]
+    assert "no variable, because it has more than 33,554,432 bytes" in said_to(asked.model, 0)
+
+
+class Town(pydantic.BaseModel):
+    name: str
+
+
+OWN: list[object] = []
+OWN.append(OWN)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (OWN, "it contains itself"),
+        ([1, float("nan")], "nan or an infinity; give None"),
+        pytest.param(10**5000, r"more than 4,300 digits; give hex\(…\)", id="huge"),
+        (date(2026, 2, 3), r"type date; give x.isoformat\(\)"),
+        ([{"since": date(2026, 2, 3)}], r"type date; give ….isoformat\(\)"),
+        ({1, 2}, r"type set; give list\(x\)"),
+        (b"abc", r"type bytes; give x.decode\(\)"),
+        (range(3), r"type range; give list\(x\)"),
+        (MappingProxyType({}), r"type mappingproxy; give dict\(x\)"),
+        (Usage(), r"type Usage; give dataclasses.asdict\(x\)"),
+        (Town(name="Bonn"), r"type Town; give x.model_dump\(mode='json'\)"),
+        ([Decimal("1.5")], r"type Decimal; give str\(…\) of it"),
+    ],
+)
+async def test_an_input_that_is_not_json_is_refused_with_what_to_give_in_its_place(value: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"the input 'x' is not a JSON value: .*{said}"):
         await rlm("FINAL(ok)").aask("?", TEXT, inputs={"x": value})
 
 

@@ -1,6 +1,7 @@
 """Python objects as contexts, and contexts that are copied and sent to other processes."""
 
 import copy
+import dataclasses
 import io
 import json
 import pickle
@@ -8,11 +9,13 @@ import subprocess
 import sys
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +55,27 @@ def test_json_is_as_it_is(value: object):
     assert jsonable(value) == value
 
 
+class Colour(Enum):
+    RED = 1
+    BLUE = ("b", 2)
+
+
+class Span(NamedTuple):
+    start: int
+    end: object
+
+
+class Town(pydantic.BaseModel):
+    name: str
+    day: date
+
+
+@dataclasses.dataclass
+class Penalty:
+    percent: Decimal
+    since: object
+
+
 CYCLE: list[object] = []
 CYCLE.append(CYCLE)
 
@@ -76,6 +100,11 @@ CYCLE.append(CYCLE)
         (OrderedDict(a=1), {"a": 1}),
         (10**5_000, hex(10**5_000)),
         (range(3), [0, 1, 2]),
+        ([Penalty(Decimal(5), {date(2026, 2, 3): 1})], [{"percent": "5", "since": {"2026-02-03": 1}}]),
+        ([Town(name="Bonn", day=date(2026, 2, 3))], [{"name": "Bonn", "day": "2026-02-03"}]),
+        ([Span(1, (2, 3))], [{"start": 1, "end": [2, 3]}]),
+        ({Colour.RED: Colour.BLUE}, {"1": ["b", 2]}),
+        ({b"key": 1}, {"key": 1}),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -83,8 +112,23 @@ def test_what_json_lacks_has_a_form(value: object, expected: object):
     assert jsonable(value) == expected
 
 
-def test_what_is_in_itself_is_cut():
-    assert "deeper than 200 levels" in json.dumps(jsonable(CYCLE))
+def test_what_is_in_itself_is_named():
+    twice: list[object] = []
+    twice += [twice, {"a": twice}]
+    assert jsonable(twice) == ["<cycle>", {"a": "<cycle>"}]
+    assert jsonable(CYCLE) == ["<cycle>"]
+
+
+def test_what_is_there_twice_is_no_cycle():
+    shared = [1]
+    assert jsonable([shared, shared]) == [[1], [1]]
+
+
+def test_what_is_too_deep_is_cut():
+    deep: object = 1
+    for _ in range(300):
+        deep = [deep]
+    assert "deeper than 200 levels" in json.dumps(jsonable(deep))
 
 
 def test_a_dict_is_an_object_and_its_documents():

@@ -19,6 +19,18 @@ _LONG_CHARS = 1 << 17
 """Longer texts go to a sandbox as the context does: by themselves, and where they must as a handle."""
 
 
+NO_VARIABLE = f"no variable, because it has more than {_MOST_BYTES:,} bytes as JSON; read it from `context` and `ctx`"
+"""What a model is told of the object of a structured context that is too large."""
+
+_NOT_JSON = {
+    "Out of range float": "it is or holds nan or an infinity; give None, or a text",
+    "integer string conversion": "it is or holds an integer of more than 4,300 digits; give hex(…) of it",
+    "Circular reference": "it contains itself; give a copy that does not",
+    "recursion": "it is nested too deeply; give its parts as inputs of their own",
+}
+"""What `json.dumps` says, and what a user can do."""
+
+
 def with_texts(inputs: Mapping[str, object], inline_limit_chars: int) -> dict[str, object]:
     """Return inputs with each long text, or file, as a `Context`.
 
@@ -61,7 +73,7 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
 
     Args:
         inputs: The user's inputs, by name.
-        context: The text; if made from a `dict` or `list`, that is the variable `data`.
+        context: The text; if made from a `dict` or `list`, that is the variable `data`, unless it is too large.
         inline_limit_chars: Maximum length of a string variable; a longer one becomes a `Context`.
 
     Raises:
@@ -69,9 +81,6 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
         ContextError: A file cannot be read.
     """
     found: dict[str, object] = {}
-    data = getattr(context, "data", None)
-    if data is not None:
-        found["data"] = data
     for name, value in with_texts(inputs, inline_limit_chars).items():
         _check_name(str(name), value)
         found[str(name)] = value
@@ -83,11 +92,25 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
         elif (form := _quick_form(name, value)) is not None:
             found[name] = form
         else:
-            if name in inputs:
-                _check_keys(name, value)
+            _check_keys(name, value)
             # In its JSON form, so that a tuple or a subclass is the same in every sandbox and in a resumed run.
             found[name] = value if isinstance(value, str) else json.loads(_written(name, value))
-    return found
+    data = None if "data" in found else _data_form(getattr(context, "data", None))
+    return found if data is None else {"data": data, **found}
+
+
+def _data_form(data: object) -> object | None:
+    """Return the object of a structured context for the sandbox; None if it is too large, or there is none.
+
+    It is JSON already. Its text is in the context whatever its size, so a large one is no error.
+    """
+    if data is None:
+        return None
+    try:
+        form = _quick_form("data", data)
+        return json.loads(_written("data", data)) if form is None else form
+    except _TooLarge:
+        return None
 
 
 def _check_name(name: str, value: object) -> None:
@@ -127,29 +150,39 @@ def _written(name: str, value: object) -> str:
         ConfigError: It is not JSON, or too large.
     """
     try:
-        written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_refuse)
+        written = json.dumps(
+            value,
+            ensure_ascii=False,
+            allow_nan=False,
+            default=lambda each: _refuse(each, name if each is value else "…"),
+        )
         size_bytes = len(written.encode("utf-8", "surrogatepass"))
     except (TypeError, ValueError, RecursionError) as error:
-        remedy = instead_of(value, name)
-        raise ConfigError(f"the input {name!r} is not a JSON value: {error}{remedy}") from None
+        problem = next((said for words, said in _NOT_JSON.items() if words in str(error)), str(error))
+        raise ConfigError(f"the input {name!r} is not a JSON value: {problem}") from None
     if size_bytes > _MOST_BYTES:
         raise _too_large(name, size_bytes)
     return written
 
 
-def _too_large(name: str, size_bytes: int) -> ConfigError:
-    return ConfigError(
+class _TooLarge(ConfigError):
+    """An input is too large to be passed."""
+
+
+def _too_large(name: str, size_bytes: int) -> _TooLarge:
+    return _TooLarge(
         f"the input {name!r} has {size_bytes:,} bytes as JSON; at most {_MOST_BYTES:,} are passed: give the path of a "
         "file, or the rows as one text, which may be of any length"
     )
 
 
-def _refuse(value: object) -> object:
+def _refuse(value: object, name: str) -> object:
     """Raise TypeError for a value in an input that is not JSON."""
     kind = type(value).__name__
-    own = f"a {kind} is an input of its own, by its name"
-    has_own = is_table(value) or isinstance(value, Context | os.PathLike)
-    raise TypeError(own if has_own else f"Object of type {kind} is not JSON serializable")
+    if is_table(value) or isinstance(value, Context | os.PathLike):
+        raise TypeError(f"a {kind} is an input of its own, by its name")
+    remedy = instead_of(value, name) or "; give str(…) of it, or text, numbers, lists and dicts"
+    raise TypeError(f"it is or holds an object of type {kind}{remedy}")
 
 
 def with_tables(inputs: Mapping[str, object], context: Context, *, has_pandas: bool) -> dict[str, object]:

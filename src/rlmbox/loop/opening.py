@@ -13,7 +13,7 @@ from rlmbox import events
 from rlmbox.context import Context
 from rlmbox.loop.direct import DirectText
 from rlmbox.loop.history import History
-from rlmbox.loop.inputs import described
+from rlmbox.loop.inputs import NO_VARIABLE, described
 from rlmbox.loop.namespace import SessionNamespace
 from rlmbox.loop.options import SessionOptions
 from rlmbox.loop.prompts import direct_prompt, question_prompt, system_prompt
@@ -128,6 +128,8 @@ class SessionOpening:
 
     def _facts(self) -> Mapping[str, object]:
         facts = dict(self._scope.guard.facts(self._context.metadata(), self._model.name))
+        if "data" not in self._inputs and isinstance(data := facts.get("data"), dict):
+            facts["data"] = {**data, "variable": NO_VARIABLE}
         if self._inputs:
             facts["other_variables"] = {name: described(value) for name, value in self._inputs.items()}
         return facts

@@ -8,7 +8,9 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import is_dataclass
 from datetime import date, time
+from enum import Enum
 from typing import Any
 
 from rlmbox.errors import ContextError
@@ -17,57 +19,104 @@ MAX_DEPTH = 200
 
 _TOO_LARGE = 10**4_300  # Python writes no more digits than these
 _REPR_CHARS = 1_000
+_SCALARS = (bool, str, int, float, date, time, bytes, bytearray, memoryview)
 
 
-def jsonable(value: object, depth: int = 0) -> object:
+def jsonable(value: object, depth: int = 0, around: frozenset[int] = frozenset()) -> object:
     """Return a copy of a value as JSON: `dict`, `list`, `str`, numbers, `bool` and `None`.
 
     Tuples become lists, sets sorted lists, dates their ISO form, bytes their text or `base64:…`, NaN and infinities
-    their text, numpy arrays lists, pandas tables lists of their rows, keys the strings that `json.dumps` uses, and
-    anything else its `str`. A dictionary in which two keys become equal turns into a list of pairs. Nesting deeper than
-    200 levels, and cycles, are cut.
+    their text, dataclasses, pydantic models and named tuples the dict of their fields, members of an Enum their value,
+    numpy arrays lists, pandas tables lists of their rows, keys the strings that `json.dumps` uses, and anything else
+    its `str`. A dictionary in which two keys become equal turns into a list of pairs. What contains itself is
+    `<cycle>` there, and nesting deeper than 200 levels is cut.
+
+    Args:
+        value: The value.
+        depth: Number of containers around it.
+        around: Their identities.
     """
     if depth > MAX_DEPTH:
         return f"<deeper than {MAX_DEPTH} levels>"
-    if value is None or isinstance(value, bool | str):
-        return value if not isinstance(value, str) else str(value)
+    if isinstance(value, Enum):
+        return jsonable(value.value, depth + 1, around)
+    if value is None or isinstance(value, _SCALARS):
+        return _scalar(value)
+    if id(value) in around:
+        return "<cycle>"
+    inside = around | {id(value)}
+    if (fields := _fields_of(value)) is not None:
+        return _object(fields, depth, inside)
+    if isinstance(value, Mapping):
+        return _object(value, depth, inside)
+    if isinstance(value, AbstractSet):
+        return [jsonable(item, depth + 1, inside) for item in _ordered(value)]
+    if isinstance(value, Sequence):
+        return [jsonable(item, depth + 1, inside) for item in value]
+    return _of_library(value, depth, inside)
+
+
+def _scalar(value: object) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, int | float):
         return _number(value)
-    if isinstance(value, Mapping):
-        return _object(value, depth)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return _text(bytes(value))
-    if isinstance(value, AbstractSet):
-        return [jsonable(item, depth + 1) for item in _ordered(value)]
-    if isinstance(value, Sequence):
-        return [jsonable(item, depth + 1) for item in value]
     if isinstance(value, date | time):
         return value.isoformat()
-    return _of_library(value, depth)
+    assert isinstance(value, bytes | bytearray | memoryview)  # noqa: S101 - the last of `_SCALARS`
+    return _text(bytes(value))
 
 
-def _of_library(value: object, depth: int) -> object:
+def _fields_of(value: object) -> Mapping[object, object] | None:
+    """Return the fields of a dataclass, a pydantic model or a named tuple; None for any other value."""
+    kind = type(value)
+    names = getattr(kind, "_fields", None) if isinstance(value, tuple) else None
+    for attribute in ("__dataclass_fields__", "__pydantic_fields__"):
+        names = names or getattr(kind, attribute, None)
+    if not isinstance(names, tuple | dict):
+        return None
+    return {name: getattr(value, name, None) for name in names}
+
+
+def _of_library(value: object, depth: int, around: frozenset[int]) -> object:
     """Return the rows of a pandas table, the items of a numpy array, or the `str` of anything else."""
     if is_table(value):
         return jsonable(records_of(value), depth)
     dtype = getattr(value, "dtype", None)
     if type(value).__module__ == "numpy" and hasattr(value, "tolist") and dtype is not None:
         plain = value if dtype.kind in "biufSUO" else value.astype(str)  # type: ignore[attr-defined]
-        return jsonable(plain.tolist(), depth)
+        return jsonable(plain.tolist(), depth, around)
     return str(value)[:_REPR_CHARS]
 
 
 def instead_of(value: object, name: str) -> str:
-    """Return advice on what to pass instead of a table or an array, as the end of a sentence; empty for other values.
+    """Return advice on what to pass instead of a value that is no JSON, as the end of a sentence.
 
     Args:
         value: The given value.
         name: Its name, as a user writes it.
     """
-    for method, remedy in (("to_pandas", "to_pandas()"), ("tolist", "tolist()"), ("to_dict", "to_dict('records')")):
-        if callable(getattr(value, method, None)) and not isinstance(value, type):
+    if isinstance(value, type):
+        return ""
+    for method, remedy in (
+        ("to_pandas", "to_pandas()"),
+        ("tolist", "tolist()"),
+        ("to_dict", "to_dict('records')"),
+        ("model_dump", "model_dump(mode='json')"),
+        ("isoformat", "isoformat()"),
+        ("decode", "decode()"),
+    ):
+        if callable(getattr(value, method, None)):
             return f"; give {name}.{remedy}"
-    return ""
+    if is_dataclass(value):
+        return f"; give dataclasses.asdict({name})"
+    if isinstance(value, Enum):
+        return f"; give {name}.value"
+    if isinstance(value, Mapping):
+        return f"; give dict({name})"
+    return f"; give list({name})" if isinstance(value, Iterable) else ""
 
 
 def _number(value: int | float) -> object:  # noqa: PYI041 - the two differ here
@@ -76,8 +125,8 @@ def _number(value: int | float) -> object:  # noqa: PYI041 - the two differ here
     return float(value) if math.isfinite(value) else str(float(value))
 
 
-def _object(value: Mapping[object, object], depth: int) -> object:
-    pairs = [(_key(key), jsonable(inner, depth + 1)) for key, inner in value.items()]
+def _object(value: Mapping[object, object], depth: int, around: frozenset[int]) -> object:
+    pairs = [(_key(key), jsonable(inner, depth + 1, around)) for key, inner in value.items()]
     made = dict(pairs)
     return made if len(made) == len(pairs) else [list(pair) for pair in pairs]
 
@@ -87,7 +136,8 @@ def _key(key: object) -> str:
         return str(key)
     if key is None or isinstance(key, bool | int | float):
         return str(next(iter(json.loads(json.dumps({key: 0})))))
-    return str(key)
+    form = jsonable(key) if isinstance(key, date | time | bytes | Enum) else str(key)
+    return form if isinstance(form, str) else _key(form)
 
 
 def _text(value: bytes) -> str:
