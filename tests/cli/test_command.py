@@ -243,6 +243,15 @@ def test_a_missing_file(tmp_path: Path) -> None:
     refused(rlmbox("ask", "?", "-c", str(tmp_path / "nothing.txt")), 2, "nothing.txt")
 
 
+@pytest.mark.parametrize("arguments", [("ask", "Which penalty?"), ("chat",)])
+def test_a_text_or_a_word_given_as_an_argument_of_its_own(contract: str, arguments: tuple[str, ...]) -> None:
+    done = rlmbox(*arguments, contract)
+    assert done.returncode == 2
+    assert "--context" in done.stderr
+    assert "quotes" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_empty_context(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("")
     refused(rlmbox("ask", "?", "-c", str(tmp_path / "empty.txt")), 2, "empty.txt")

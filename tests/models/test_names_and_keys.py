@@ -40,6 +40,9 @@ def test_azure_wants_its_endpoint_then_its_key(monkeypatch: pytest.MonkeyPatch) 
     [
         ("gpt-5", "did you mean openai:gpt-5?"),
         ("claude-sonnet-5-5", "did you mean anthropic:claude-sonnet-5-5?"),
+        ("openai/gpt-5", "did you mean openai:gpt-5?"),
+        ("openrouter/meta/llama-3", "did you mean openrouter:meta/llama-3?"),
+        ("meta/llama-3", "write provider:model"),
         ("llama3", "write provider:model"),
         ("", "provider:model"),
         ("openai:", "provider:model"),

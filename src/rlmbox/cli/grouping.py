@@ -1,11 +1,12 @@
-"""The list of commands in `rlmbox --help`, by what they are for."""
+"""The list of commands in `rlmbox --help`, by what they are for, and those that have an option for a text."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 from typing import Any
 
-from typer.core import TyperGroup
+import typer
+from typer.core import TyperCommand, TyperGroup
 
 GROUPS = MappingProxyType(
     {
@@ -37,3 +38,16 @@ class GroupedCommands(TyperGroup):
             if rows:
                 with formatter.section(heading):
                     formatter.write_dl(rows)
+
+
+class CommandOverText(TyperCommand):
+    """A command whose text is given with an option, which says so where it is given as another argument."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, and refuse those that are too many."""
+        ctx.allow_extra_args = True
+        rest = super().parse_args(ctx, args)
+        if rest:
+            remedy = "put the question in quotes, and give a text with --context"
+            raise typer.BadParameter(f"unexpected argument {rest[0]!r}; {remedy}", ctx)
+        return rest

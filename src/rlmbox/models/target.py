@@ -307,10 +307,11 @@ def _is_near(host: str) -> bool:
 def _parse(name: str) -> tuple[str, str]:
     prefix, colon, model = name.partition(":")
     if not colon or not model.strip() or not prefix.strip() or any(c.isspace() for c in name):
-        guess = next(
-            (f"did you mean {p}:{name}? The forms are" for start, p in _BARE_NAMES if name.startswith(start)), ""
-        )
-        raise ConfigError(f"{name!r} does not name a model; {guess or 'write provider:model, such as'} {_FORMS}")
+        maker, _, rest = name.partition("/")  # as LiteLLM names models
+        meant = [f"{maker}:{rest}"] if rest and usual_provider(maker) in _KNOWN else []
+        meant += [f"{provider}:{name}" for start, provider in _BARE_NAMES if name.startswith(start)]
+        guess = f"did you mean {meant[0]}? The forms are" if meant else "write provider:model, such as"
+        raise ConfigError(f"{name!r} does not name a model; {guess} {_FORMS}")
     preset = usual_provider(prefix)
     if preset not in _KNOWN:
         close = difflib.get_close_matches(prefix.lower(), providers(), n=1)

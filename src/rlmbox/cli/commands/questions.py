@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rlmbox.cli.grouping import CommandOverText
 from rlmbox.cli.options import (
     BaseUrlOption,
     CostLimitOption,
@@ -29,7 +30,7 @@ questions = typer.Typer(rich_markup_mode=None)
 _DEMO_QUESTION = "Which module defines class OrderedDict?"
 
 
-@questions.command()
+@questions.command(cls=CommandOverText)
 @with_options
 def ask(
     question: Annotated[str, typer.Argument(help="The question.")],
@@ -56,7 +57,7 @@ def ask(
     )
 
 
-@questions.command()
+@questions.command(cls=CommandOverText)
 @with_options
 def chat(
     context: OptionalContextOption = None,
