@@ -12,6 +12,7 @@ from rlmbox.context import Context
 from rlmbox.context.load import opening
 from rlmbox.context.storage import cache
 from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.sandboxes.worker import _context_text as texts
 from rlmbox.sandboxes.worker import _link, _worker
 from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.types import Cell, HostFunction
@@ -288,3 +289,36 @@ async def test_a_handle_does_what_a_str_does(question: str) -> None:
     text = "".join(f"line {n}: été\tover\n" for n in range(3000)) + "end"
     async with local(text=text, limits=LARGE) as repl:
         assert await repl.value(question) == eval(question, {"context": text, "re": re})
+
+
+class Asked:
+    """The host's functions for a text, which count how often they are asked to find something."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self.count = text, 0
+
+    def find(self, sub: str, start: int, end: int) -> int:
+        self.count += 1
+        return self._text.find(sub, start, end)
+
+    def anchors(self, block: int) -> list[int]:
+        chars, size = texts.ANCHOR_CHARS, texts.BLOCK_ANCHORS
+        return [len(self._text[: (block * size + n) * chars].encode()) for n in range(size + 1)]
+
+
+@pytest.mark.parametrize("letter", ["e", "é"], ids=["one byte a character", "several"])
+def test_what_is_near_is_found_without_asking_the_host(letter: str) -> None:
+    text = f"{letter * 20}needle" * 4_000 + letter * 10_000 + "far"
+    data, asked = text.encode(), Asked(text)
+    reader = texts.Reader(len(text), asked, lambda start, end: data[start:end], is_ascii=text.isascii())  # type: ignore[arg-type]
+    long = texts.LargeText(reader)
+    found, at = 0, long.find("needle")
+    while at >= 0:
+        found, at = found + 1, long.find("needle", at + 1)
+    assert found == text.count("needle")
+    assert asked.count == 1  # beyond the last one
+    for edge in (26 * 150, texts.NEAR_CHARS, 4_000 * 26):
+        for start in range(edge - 8, edge + 8):
+            for sub in ("needle", f"{letter}n", "far", letter * (texts.NEAR_CHARS + 5), "none"):
+                assert long.find(sub, start) == text.find(sub, start), (start, sub[:9])
+                assert long.find(sub, start, -2) == text.find(sub, start, -2), (start, sub[:9])

@@ -146,6 +146,14 @@ async def test_a_limit_rebuilds_the_session_without_asking_again(models: Models,
     await sandbox.close()
 
 
+async def test_gathered_calls_begin_in_the_order_in_which_the_cell_makes_them(
+    sandbox: MontySandbox, models: Models
+) -> None:
+    prompts = [f"prompt {number}" for number in range(20)]
+    await run(sandbox, f"import asyncio\nawait asyncio.gather(*[llm_query(p) for p in {prompts}])")
+    assert models.asked == prompts
+
+
 @pytest.mark.parametrize(
     ("argument", "sent"),
     [

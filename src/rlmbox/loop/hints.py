@@ -28,6 +28,8 @@ _NO_PACKAGE = (
 )
 _PACKAGE_NAMES = ("pd", "np", "plt")
 _OF_CTX = "ctx has functions, and the system prompt lists them. The text is `context`."
+_WRONG_PATTERN = "The pattern is wrong at that position. Text to be found as it is goes through re.escape(text)."
+_NO_NAME = "That module has no such name here. Check its spelling, or do without it."
 _NEEDS_DICT = "The value is a string, not a dictionary. Read it with json.loads(...) first, where it is JSON."
 _OF_DATA = "A text has no keys. The object of which context is the text is data: data['key'], data[0]."
 _OWN_WAY = "The last line names a way that works here; take that."
@@ -70,7 +72,7 @@ _TYPES: dict[str, str] = {
     "JSONDecodeError": "The text is not JSON. Print its first 200 characters; take away words and fences around it.",
     "ZeroDivisionError": "Something counted is empty. Print its len(...) first.",
     "ModuleNotFoundError": _NO_PACKAGE,
-    "ImportError": "That module has no such name here. Check its spelling, or do without it.",
+    "ImportError": _NO_NAME,
     "SystemExit": "The cell has ended, the session has not: leave exit() out and go on.",
     "EOFError": "Nobody can type here. Set the value in the code; the question is in `query`.",
     "BdbQuit": "There is no debugger here. Print the values that you want to see.",
@@ -79,6 +81,7 @@ _TYPES: dict[str, str] = {
 }
 
 _ALIASES: dict[str, str] = {
+    "error": "PatternError",  # as `re` calls it before Python 3.13, and zlib its own
     "UnicodeDecodeError": "UnicodeError",
     "UnicodeEncodeError": "UnicodeError",
     "ConnectionRefusedError": "ConnectionError",
@@ -110,7 +113,7 @@ _SYNTAX: tuple[tuple[str, str], ...] = (
 
 # Errors of rlmbox's own that end with what to write instead.
 _NAMES_A_WAY = re.compile(
-    r"not (?:available )?in this REPL(?:'s Python)?: |context\[a:b\]|\bctx\.\w{1,30}\(|`for line in "
+    r"not (?:available )?in this REPL(?:'s Python)?: |context\[a:b\]|\bctx\.\w{1,30}\(|`for line in |: rewrite it, or "
 )
 _VALUES: tuple[tuple[str, str], ...] = (
     ("invalid literal for int", _NO_NUMBER),
@@ -124,6 +127,7 @@ _IMPORTED_FROM = (
 )  # fmt: skip
 """Modules from which models import single names."""
 _ATTRIBUTE = re.compile(r"'HostObject' object has no attribute '(\w{1,60})'")
+_OF_DICT = re.compile(r"'dict' object has no attribute '(\w{1,60})'")
 _NAME = re.compile(r"name '(\w{1,60})'|variable '(\w{1,60})'")  # bounded: a message may contain anything
 _CALL = re.compile(r"(?:\w+\.)?([\w.]{1,60})\(\) (?:got|missing|takes)")
 
@@ -243,6 +247,10 @@ def _of_value(message: str, names: Sequence[str]) -> str | None:
     return next((advice for part, advice in _VALUES if part in message), None)
 
 
+def _of_pattern(message: str, names: Sequence[str]) -> str | None:
+    return _WRONG_PATTERN if "at position" in message else None
+
+
 def _of_runtime(message: str, names: Sequence[str]) -> str | None:
     return "Give llm_query_batched all prompts at once." if "no threads" in message else None
 
@@ -253,6 +261,10 @@ def _of_attribute(message: str, names: Sequence[str]) -> str:
         return f"Did you mean {' or '.join(meant)}?" if meant else _OF_CTX
     if "NoneType" in message:
         return _IS_NONE
+    if message.startswith("module '"):
+        return _NO_NAME
+    if found := _OF_DICT.search(message):
+        return f"The value is a dictionary: write value['{found[1]}'], if it has that key."
     if "'str' object" in message:
         return "The value is a string, not an object. Print it, or read it with json.loads(...) where it is JSON."
     return "There is no such attribute here. Print type(...) of the value and use what that type has."
@@ -265,4 +277,5 @@ _FINDERS: dict[str, Callable[[str, Sequence[str]], str | None]] = {
     "AttributeError": _of_attribute,
     "ValueError": _of_value,
     "RuntimeError": _of_runtime,
+    "PatternError": _of_pattern,
 }

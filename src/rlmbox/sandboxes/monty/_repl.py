@@ -558,7 +558,7 @@ class MontyRepl:
             while not isinstance(snapshot, MontyComplete):
                 if isinstance(snapshot, FutureSnapshot):
                     self._snapshot = snapshot
-                    waiting = {number: feed.waiting.pop(number) for number in snapshot.pending_call_ids}
+                    waiting = {number: feed.waiting.pop(number) for number in sorted(snapshot.pending_call_ids)}
                     return partial(self._settle, feed.run, waiting)
                 if isinstance(snapshot, NameLookupSnapshot):
                     snapshot = name_answer(snapshot, self._objects, self._host)

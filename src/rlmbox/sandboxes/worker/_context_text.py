@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SLICE_CHARS = 16_000_000
 PIECE_CHARS = 1 << 18
+NEAR_CHARS = 1 << 12  # searching so many characters here costs less than asking the host
 ASKED_CHARS = 1 << 20  # per answer of the host, which is sent as JSON
 ANCHOR_CHARS, BLOCK_ANCHORS = 1 << 15, 32  # as in `_large_text.py`
 KEPT_EVERY = 64  # the position of every so many-th part of a split text is kept
@@ -110,6 +111,10 @@ class Reader:
             anchors = self._anchors[block] = self.scans.anchors(block)
         return anchors[number - block * BLOCK_ANCHORS]
 
+    def near(self, start: int, end: int) -> str:
+        """Return the beginning of a range if that can be read without asking the host; empty otherwise."""
+        return self.read(start, min(end, start + NEAR_CHARS)) if self._fetch is not None else ""
+
     def pieces(self, start: int, end: int, chars: int = PIECE_CHARS) -> Iterator[str]:
         """Yield a range of characters in pieces of `chars`."""
         for at in range(start, end, chars):
@@ -162,8 +167,13 @@ class LargeText:
         return LargeText(self._reader, self._start + start, self._start + end)
 
     def _scan(self, name: str, sub: str, start: int, end: int) -> int:
-        """Have the host do `find` or `rfind`."""
-        at: int = getattr(self._reader.scans, name)(sub, self._start + start, self._start + end)
+        """Have the host do `find` or `rfind`; what is near, as in a loop over all occurrences, is found here."""
+        start, end = self._start + start, self._start + end
+        near = self._reader.near(start, end) if name == "find" else ""
+        if (at := near.find(sub)) >= 0:
+            return start + at - self._start
+        beyond = max(start, start + len(near) - len(sub) + 1)
+        at = getattr(self._reader.scans, name)(sub, beyond, end) if beyond + len(sub) <= end else -1
         return at - self._start if at >= 0 else -1
 
     def _count(self, sub: str, start: int, end: int) -> int:
