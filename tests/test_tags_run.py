@@ -95,6 +95,26 @@ async def test_the_last_reply_calls_no_host_function(tag: str, options: dict[str
     assert counted.calls == []
 
 
+LATER = "later = (tool(x) for x in 'ab')\ndef compute():\n    return tool('a')"
+
+
+@pytest.mark.parametrize(("options", "turns"), [({}, 1), ({"approve": lambda _: True}, 1), ({"strict": True}, 2)])
+@pytest.mark.parametrize("tag", ["FINAL_VAR(later)", "FINAL(compute())"])
+async def test_a_call_that_an_earlier_cell_put_off_is_not_made_where_a_tag_may_make_none(
+    tag: str, options: dict[str, object], turns: int
+) -> None:
+    counted = Counted()
+    asked = rlm(repl(LATER), *[tag] * turns, tools=[counted.tool], limits=Limits(max_turns=turns), **options)
+    with pytest.raises(MaxTurnsExceeded):
+        await asked.aask("?", TEXT)
+    assert counted.calls == []
+
+
+async def test_a_call_that_an_earlier_cell_put_off_is_made_for_an_answer() -> None:
+    counted = Counted()
+    assert (await rlm(repl(LATER), "FINAL_VAR(later)", tools=[counted.tool]).aask("?", TEXT)).value == ["done"] * 2
+
+
 @pytest.mark.parametrize("tag", ['FINAL(f"{x}")', "FINAL_VAR(x['a'])", 'FINAL(", ".join(x))'])
 async def test_a_tag_is_never_evaluated_under_strict(tag: str) -> None:
     limits = Limits(max_turns=1)

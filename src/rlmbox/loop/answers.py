@@ -10,6 +10,7 @@ import ast
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -71,6 +72,9 @@ class Namespace(Protocol):
 
     async def evaluate(self, code: str) -> Execution:
         """Evaluate an expression and return the execution."""
+
+    def without_calls(self) -> AbstractContextManager[None]:
+        """Refuse calls of host functions while an answer is looked at, except those that only read the context."""
 
     async def variables(self) -> Mapping[str, str]:
         """Return the variables, each with a short description."""
@@ -147,6 +151,13 @@ class AnswerRules:
         Returns:
             The answer; or a correction for the model if the name it gave does not work; or None for no answer.
         """
+        # An iterator that is an answer may hold calls that would be made only now.
+        with namespace.without_calls() if self._strict else nullcontext():
+            return await self._of_turn(namespace, cells, final, fields)
+
+    async def _of_turn(
+        self, namespace: Namespace, cells: Sequence[Cell], final: Final | None, fields: Sequence[str]
+    ) -> FinalAnswer | str | None:
         called, self._called = self._called, None
         if called is not None:
             if called.several and len(called.several) == len(fields):  # SUBMIT(3, "x") for two fields
@@ -176,7 +187,8 @@ class AnswerRules:
         if self._may_not_run(namespace, final):
             return FinalAnswer(final.text, final.value, final.sources) if final.kind == "text" else None
         try:
-            found = await self._of_tag(namespace, final)
+            with namespace.without_calls():
+                found = await self._of_tag(namespace, final)
         except RLMError:
             # The REPL is gone because of the limit: words in the tag are the best available.
             return FinalAnswer(final.text, final.value) if final.kind == "text" else None

@@ -81,17 +81,19 @@ class Bridge:
             chain = _around(chain, each)
         self._chain = chain
         self._keys = CallKeys(scope.session_id)
+        self._may_call = True
         self.stop: Callable[[RLMError], None] = _ignore_error
         self.unrepeatable: frozenset[str] = frozenset()
         self.recomputed: frozenset[str] = frozenset()
 
-    def enter(self, cell: str) -> None:
+    def enter(self, cell: str, *, may_call: bool = True) -> None:
         """Set the cell that runs from now on; the keys of its calls lie below its path.
 
         Args:
             cell: The cell's path.
+            may_call: False to refuse its calls, except those that only read the context.
         """
-        self._keys = CallKeys(cell)
+        self._keys, self._may_call = CallKeys(cell), may_call
 
     def table(self, functions: Iterable[HostFunction], variables: Collection[str] = ()) -> Host:
         """Return the table of host functions for a sandbox.
@@ -138,6 +140,7 @@ class Bridge:
 
         def call_at_once(*arguments: Any, **keywords: Any) -> Any:
             """Make a call that is not recorded yet and need not wait; see `HostFunction.at_once`."""
+            self._check(function)
             key = self._keys.next(function.name, arguments, keywords)
             made = HostCall(function, arguments, keywords, key)
             # Cells run again when a sandbox is rebuilt, and what is long is not checked at once.
@@ -156,10 +159,15 @@ class Bridge:
     def _wrapped(self, function: HostFunction) -> Callable[..., Any]:
         @functools.wraps(function.call)
         async def call(*arguments: Any, **keywords: Any) -> Any:
+            self._check(function)
             key = self._keys.next(function.name, arguments, keywords)
             return await self._through(HostCall(function, arguments, keywords, key))
 
         return call
+
+    def _check(self, function: HostFunction) -> None:
+        if not self._may_call:
+            raise RuntimeError(f"{function.name}() is not called here, where only the value of an answer is looked at")
 
     async def _through(self, call: HostCall) -> Any:
         token = _current.set(call)

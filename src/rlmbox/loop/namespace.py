@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import anyio
 
@@ -18,6 +20,8 @@ from rlmbox.record.compare import printed_otherwise, shown_output
 from rlmbox.record.keys import key_of
 from rlmbox.sandboxes.base import Host
 from rlmbox.types import Cell, Execution
+
+_DESCRIPTION = re.compile(r"\w[\w.]*(?:, (?:-?\w[\w.+-]*|[\d,]+ \w+(?: x [\d,]+ \w+)?))?")
 
 
 class SessionNamespace:
@@ -56,7 +60,8 @@ class SessionNamespace:
         self._make_sure_of_it = make_sure_of_it
         self._query = ""  # as passed to the sandbox at its start
         self._query_is_ours = True  # not rebound by a cell
-        self._ran: list[tuple[Cell, str]] = []
+        self._ran: list[tuple[Cell, str, bool]] = []
+        self._may_call = True
         self._engine_cells = 0
         self.sandbox = recorder.scope.run.new_sandbox()
         if not hasattr(self.sandbox, "close"):
@@ -104,8 +109,8 @@ class SessionNamespace:
             await self.sandbox.close()
         self.sandbox = self._scope.run.new_sandbox()
         await self.start(self._query)
-        for cell, path in self._ran:
-            self._bridge.enter(path)
+        for cell, path, may_call in self._ran:
+            self._bridge.enter(path, may_call=may_call)
             await self._in_sandbox(cell)
         self.is_cut = False
 
@@ -117,6 +122,15 @@ class SessionNamespace:
         """Raise KeyboardInterrupt in the running cell; return False if the sandbox cannot do that."""
         interrupt: Callable[[], bool] = getattr(self.sandbox, "interrupt", bool)
         return interrupt()
+
+    @contextmanager
+    def without_calls(self) -> Iterator[None]:
+        """Refuse calls of host functions by the engine's own cells, except those that only read the context."""
+        before, self._may_call = self._may_call, False
+        try:
+            yield
+        finally:
+            self._may_call = before
 
     async def evaluate(self, code: str) -> Execution:
         """Run a cell of the engine's own, recorded like any other.
@@ -166,7 +180,12 @@ class SessionNamespace:
                 raise
             raise SandboxCrashed(f"the sandbox does not answer: {type(error).__name__}: {error}") from error
         self.is_cut = was_cut
-        own = {name: what for name, what in found.items() if name != "query" or not self._query_is_ours}
+        # The model is told of them in words of the system, so that neither may hold a sentence of the cell's.
+        own = {
+            name: what if _DESCRIPTION.fullmatch(what) else "object"
+            for name, what in found.items()
+            if name.isidentifier() and (name != "query" or not self._query_is_ours)
+        }
         return {**given, **own}
 
     async def run(self, cell: Cell, path: str) -> Execution:
@@ -195,7 +214,8 @@ class SessionNamespace:
 
     async def _execute(self, cell: Cell, path: str) -> Execution:
         path = key_of(self._scope.session_id, path)
-        self._bridge.enter(path)
+        may_call = self._may_call or cell.by != "engine"
+        self._bridge.enter(path, may_call=may_call)
         self.is_cut = True
         execution = await self._in_sandbox(cell)
         self.is_cut = False
@@ -203,7 +223,7 @@ class SessionNamespace:
         if cell.by != "engine" and binds(cell.code, "query"):
             self._query_is_ours = False
         if execution.namespace != "lost" and execution.outcome in ("ok", "error") and not was_interrupted:
-            self._ran.append((cell, path))
+            self._ran.append((cell, path, may_call))
         return execution
 
     async def _in_sandbox(self, cell: Cell) -> Execution:

@@ -140,7 +140,8 @@ class Repl:
 
     def variables(self) -> dict[str, str]:
         """Describe the variables that cells have set."""
-        own = [k for k, v in self._names.items() if k[:1] != "_" and self._given.get(k, self) is not v]
+        names = {name: value for name, value in self._names.items() if type(name) is str and name[:1] != "_"}
+        own = [name for name, value in names.items() if self._given.get(name, self) is not value]
         return {name: describe(self._names[name]) for name in own[:MAX_VARIABLES]}
 
     def writer(self) -> _values.Writer:
