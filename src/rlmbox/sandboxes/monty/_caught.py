@@ -117,7 +117,7 @@ def shown(handler: ast.ExceptHandler) -> ShownBy:
     if name == CAUGHT:
         return ShownBy.NOT
     rewriter = _DisplayRewriter(name)
-    if may_catch(handler, _OF_KEYS) and not _is_bound_in(handler, name):
+    if not _is_bound_in(handler, name):
         handler.body = [rewriter.visit(statement) for statement in handler.body]
     apart = {id(node.exc) for node in ast.walk(handler) if isinstance(node, ast.Raise)}
     apart |= {id(node.args[0]) for node in ast.walk(handler) if _asks_for_type(node)}  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from rlmbox.sandboxes.monty import _errors, _large, _members, _own_imports, _private, _shadows, _syntax
+from rlmbox.sandboxes.monty import _comprehensions, _errors, _large, _members, _own_imports, _private, _syntax
 from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._host import LARGE_TEXT
 from rlmbox.sandboxes.monty._known import Known
@@ -282,9 +282,10 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
     properties = known.properties | {*_members.properties_in(tree)}
     check(tree, bound, known, errors, methods)
     _members.check(tree, properties)
+    _comprehensions.check(tree)
     try:
         _private.rewrite(tree)
-        _shadows.rewrite(tree)
+        _comprehensions.rewrite(tree)
         bound = {*known.bound, *names, *_large.bound_names(tree)}
         has_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
         words = Words.of(tree, known)
@@ -327,7 +328,7 @@ def read_expression(code: str, *, known: Known = _NOTHING, hidden: Collection[st
     _syntax.check(tree)
     errors = _errors.Errors.of(tree, known.bound, known)
     check(tree, known.bound, known, errors)
-    _shadows.rewrite(tree)
+    _comprehensions.rewrite(tree)
     _errors.rewrite(tree, errors)
     rewrite(tree, known.bound, (), known=known)
     if len(tree.body) != 1:

@@ -203,12 +203,13 @@ class MethodsRewriting(LazyRewriting):
         for number, (_, name, spec, conversion) in enumerate(fields):
             if not spec or conversion:
                 continue
+            constant = [] if "{" in spec else [ast.Constant(spec)]
             at = number if name == "" else int(name or "") if (name or "").isdecimal() else len(node.args)
             if at < len(node.args) and not any(isinstance(one, ast.Starred) for one in node.args[: at + 1]):
-                node.args[at] = call("spec", node.args[at])
+                node.args[at] = call("spec", node.args[at], *constant)
             for keyword in node.keywords:
                 if keyword.arg == name:
-                    keyword.value = call("spec", keyword.value)
+                    keyword.value = call("spec", keyword.value, *constant)
 
     @staticmethod
     def _needs_shim(name: str, node: ast.Call) -> bool:

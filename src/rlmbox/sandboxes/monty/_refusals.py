@@ -164,6 +164,8 @@ ADDED_NAMES = {
     "re": frozenset({"L", "LOCALE", "PatternError", "U", "UNICODE", "VERBOSE", "X", "error", "purge", "subn"}),
 }
 """Names that Monty's own modules lack and that we provide."""
+_CODE = re.compile("%([-_]?.)", re.DOTALL)
+_CODES = frozenset("aAbBcCdDeFfgGhHIjklmMnpPrRsStTuUVwWxXyYzZ%")
 _JSON_HOOKS = frozenset({"object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant", "cls"})
 
 
@@ -205,6 +207,7 @@ def check(
         if isinstance(node, ast.Call):
             _check_call(node, bound)
             _check_kinds(node, modules)
+            _check_codes(node)
         if (
             isinstance(node, ast.Name)
             and isinstance(node.ctx, ast.Load)
@@ -328,6 +331,16 @@ def _check_call(node: ast.Call, bound: Collection[str]) -> None:
         for option in node.keywords:
             if option.arg in _JSON_HOOKS:
                 raise lacking(f"json.{function.attr}({option.arg}=...)", "a loop over what json.loads gives", node)
+
+
+def _check_codes(node: ast.Call) -> None:
+    """Refuse codes of dates that Monty reads differently from the C library, such as `%q`, or does not read."""
+    is_format = isinstance(node.func, ast.Attribute) and node.func.attr == "strftime"
+    for part in node.args if is_format else ():
+        codes = _CODE.findall(part.value) if isinstance(part, ast.Constant) and isinstance(part.value, str) else []
+        for code in codes:
+            if code.lstrip("-_") not in _CODES:
+                raise lacking(f"%{code} in a format of a date", "another code, such as %d or %B", part)
 
 
 def _check_kinds(node: ast.Call, modules: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 from rlmbox.sandboxes.monty.modules._regex import pattern_facts
@@ -123,6 +124,14 @@ def json_error(text: str, strict: bool) -> str:
     raise NotImplementedError("JSON with a lone surrogate such as '\\ud800' is not in this REPL's Python: leave it out")
 
 
+def check_decimal_format(spec: str) -> None:
+    """Raise what formatting a Decimal raises for a spec, if it is not one; Monty takes more."""
+    if len(spec) <= _MAX_NUMBER_CHARS and not any(
+        int(digits) > _MAX_NUMBER_CHARS for digits in re.findall(r"\d+", spec)
+    ):
+        format(Decimal(1), spec)
+
+
 def strptime(text: str, form: str) -> list[Any]:
     """Parse a time as `datetime.strptime` does; return its parts, offset in seconds and zone name (or None)."""
     found = datetime.strptime(text, form)
@@ -153,6 +162,7 @@ HOST_FUNCTIONS = (
     HostFunction("_rlm_isoformat", isoformat, "", pure=True),
     HostFunction("_rlm_strptime", strptime, "", pure=True),
     HostFunction("_rlm_ascii_digits", ascii_digits, "", pure=True),
+    HostFunction("_rlm_check_decimal_format", check_decimal_format, "", pure=True),
     HostFunction("_rlm_json_error", json_error, "", pure=True),
     HostFunction("_rlm_encode", encode, "", pure=True),
     HostFunction("_rlm_decode", decode, "", pure=True),
