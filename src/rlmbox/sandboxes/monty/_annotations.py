@@ -28,6 +28,13 @@ def are_read(tree: ast.Module) -> bool:
     )
 
 
+def nodes_in(tree: ast.AST) -> Iterator[ast.AST]:
+    """Iterate over the nodes of the annotations in a tree; Monty evaluates none of them."""
+    for node in ast.walk(tree):
+        annotation = node.returns if isinstance(node, _Function) else getattr(node, "annotation", None)
+        yield from ast.walk(annotation) if annotation is not None else ()
+
+
 def reads(node: ast.stmt, *, in_function: bool) -> list[ast.stmt]:
     """Return statements that read the names in the annotations of a statement.
 

@@ -50,9 +50,9 @@ class ExpressionsRewriting(CallsRewriting):
         if not isinstance(node.ctx, ast.Load) or self.is_large or not self._words.are_caught:
             return self._children(node)
         if isinstance(key, ast.Slice):
-            if not _caught.SLICES_ARE_KEYS and not is_text(node.value):
+            if not is_text(node.value):
                 self._children(node)
-                node.value = call("worded_cut", node.value)
+                node.value = call("worded_cut", node.value, ast.Constant(_caught.SLICES_ARE_KEYS))
                 return node
             return self._children(node)
         if not self._words.keys_are_seen or _caught.tells_itself(key):

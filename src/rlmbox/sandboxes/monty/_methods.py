@@ -17,7 +17,7 @@ from rlmbox.sandboxes.monty._nodes import (
     own_name,
     parameters,
 )
-from rlmbox.sandboxes.monty._refusals import CALLED_BY, is_super
+from rlmbox.sandboxes.monty._refusals import CALLED_BY, ONLY_NAMED, is_super
 from rlmbox.sandboxes.monty._rewriting import BUILTIN_METHODS, PARTS_OF_NUMBERS, UNBOUND
 
 CONSUMERS = frozenset(
@@ -64,7 +64,7 @@ class MethodsRewriting(LazyRewriting):
             if node.attr in self.properties:
                 return call("property", self.expression(node.value), ast.Constant(node.attr))
             if self._is_own(node):
-                return load(own_name(node.attr))
+                return load(own_name("of_typing" if node.attr in ONLY_NAMED else node.attr))
             if node.attr == "__name__" and self._words.are_seen and _is_type_call(node.value):
                 return call("worded_type_name", self.expression(node.value.args[0]))  # type: ignore[attr-defined]
             if node.attr == "__name__" and (self.is_large or not _is_type_call(node.value)):

@@ -12,7 +12,7 @@ from rlmbox.sandboxes.monty._nodes import (
     own_name,
     placed,
 )
-from rlmbox.sandboxes.monty._refusals import ADDED_NAMES, lacking, native_modules
+from rlmbox.sandboxes.monty._refusals import ADDED_NAMES, ONLY_NAMED, lacking, native_modules
 from rlmbox.sandboxes.monty.modules import MODULES, offered_names
 
 OWN_MODULES = frozenset({"re"})
@@ -35,7 +35,7 @@ def replace(tree: ast.Module) -> None:
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or node.module != "collections.abc" or node.level:
             continue
-        if all(one.name in native_modules()["typing"] for one in node.names):
+        if all(one.name in native_modules()["typing"] | ONLY_NAMED for one in node.names):
             node.module = "typing"  # for annotations they are the same
     for node in tree.body:
         if not isinstance(node, ast.ImportFrom) or node.level or [one.name for one in node.names] != ["*"]:
@@ -83,7 +83,7 @@ def _from_own(node: ast.ImportFrom) -> Iterator[ast.stmt]:
             yield node
         for alias in ours:
             target = ast.Name(alias.asname or alias.name, ast.Store())
-            yield ast.Assign([target], load(own_name(alias.name)))
+            yield ast.Assign([target], load(own_name("of_typing" if alias.name in ONLY_NAMED else alias.name)))
         return
     for alias in node.names:
         value = ast.Attribute(load(own_name(f"module_{node.module}")), alias.name, ast.Load())

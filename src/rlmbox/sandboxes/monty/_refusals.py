@@ -19,7 +19,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, TypeGuard
 
-from rlmbox.sandboxes.monty import _tuples
+from rlmbox.sandboxes.monty import _annotations, _tuples
 from rlmbox.sandboxes.monty._members import KINDS
 from rlmbox.sandboxes.monty._nodes import OWN_PREFIX
 from rlmbox.sandboxes.monty._syntax import CellRefused
@@ -121,6 +121,10 @@ _NO_ATTRIBUTES = {
     "cache_info": "a dict as the cache, and count yourself",
     "cache_clear": "a dict as the cache, and clear that",
 }
+_SPECIAL_WAYS = dict.fromkeys(
+    ("__lt__", "__le__", "__gt__", "__ge__"), "key=lambda item: ... of sorted, min and max, or tuples for heapq"
+)
+"""What to write in the place of a method with a special name."""
 _MEMBER_WAYS = {
     "abstractmethod": "a plain method that raises NotImplementedError",
     "cache": "a dict in self",
@@ -157,9 +161,15 @@ def lacking(what: str, way: str, node: ast.AST | None = None) -> CellRefused:
     return CellRefused(f"{what} is not in this REPL's Python{use}", getattr(node, "lineno", None))
 
 
+ONLY_NAMED = frozenset(
+    "AbstractSet AnyStr AsyncIterable AsyncIterator Awaitable Collection Container Coroutine DefaultDict Deque "  # noqa: SIM905
+    "Hashable ItemsView KeysView LiteralString Match MutableMapping MutableSequence MutableSet Pattern Reversible "
+    "Sized TypeAlias TypeGuard ValuesView".split()
+)
+"""Names of `typing` that annotations alone use."""
 ADDED_NAMES = {
     "functools": frozenset({"cmp_to_key", "wraps"}),
-    "typing": frozenset({"NamedTuple", "NewType", "TypeVar", "cast"}),
+    "typing": frozenset({"NamedTuple", "NewType", "TypeVar", "cast"}) | ONLY_NAMED,
     "dataclasses": frozenset({"asdict", "astuple", "replace"}),
     "re": frozenset({"L", "LOCALE", "PatternError", "U", "UNICODE", "VERBOSE", "X", "error", "purge", "subn"}),
 }
@@ -196,6 +206,7 @@ def check(
         and CALLED_BY.get(node.func.attr) == len(node.args)
         and not node.keywords
     }
+    unread = {id(node) for node in _annotations.nodes_in(tree)}
     asked = {id(node.comparators[0].func) for node in ast.walk(tree) if is_asked_for(node)}  # type: ignore[attr-defined]
     for node in ast.walk(tree):
         _check_own_names(node)
@@ -212,6 +223,7 @@ def check(
             isinstance(node, ast.Name)
             and isinstance(node.ctx, ast.Load)
             and node.id not in bound
+            and id(node) not in unread
             and id(node) not in asked
             and id(node) not in errors.supers
             and id(node) not in methods
@@ -434,7 +446,8 @@ def _check_class(node: ast.AST, *, is_whole: bool, methods: Collection[int]) -> 
 
 def _check_member(member: ast.FunctionDef | ast.AsyncFunctionDef, methods: Collection[int]) -> None:
     if member.name.startswith("__") and member.name.endswith("__") and member.name not in _DUNDERS:
-        raise lacking(f"{member.name} of a class", "a method with a plain name, and call it", member)
+        way = _SPECIAL_WAYS.get(member.name, "a method with a plain name, and call it")
+        raise lacking(f"{member.name} of a class", way, member)
     for decorator in member.decorator_list:
         if id(decorator) not in methods:
             name = ast.unparse(decorator)
@@ -571,6 +584,7 @@ _OF_INTERPRETER = {f"sys.{name}": "what Python 3.11 has, without asking for it" 
 """Names of `sys` that describe the interpreter, which is a different one."""
 _MODULE_WAYS = {
     "abc": "a class without a base",
+    "argparse": "variables",
     "array": "a list",
     "ast.dump": "ast.literal_eval for values; code itself cannot be read",
     "ast.parse": "ast.literal_eval for values; code itself cannot be read",
@@ -587,6 +601,7 @@ _MODULE_WAYS = {
     "datetime.UTC": "datetime.timezone.utc",
     "datetime.tzinfo": "datetime.timezone(timedelta(hours=...))",
     "difflib.ndiff": "difflib.unified_diff",
+    "doctest": "assert",
     "enum": "a class with plain attributes, such as class Color: RED = 1",
     "fnmatch": "str.endswith, or re",
     "fractions": "decimal, or pairs of int",
@@ -595,12 +610,13 @@ _MODULE_WAYS = {
     "functools.total_ordering": "sorted(items, key=...)",
     "html": "str.replace",
     "html.parser": "re",
-    "inspect": "SHOW_VARS() for the variables",
+    "inspect": "SHOW_VARS() for the variables; the source of a function cannot be read",
     "locale": "f'{number:,}'",
     "logging": "print",
     "operator.methodcaller": "lambda item: item.method()",
     "os": "the text in `context`; there are no files",
     "pickle": "json",
+    "queue": "collections.deque, or heapq",
     "shlex": "str.split, or re.findall",
     "statistics.correlation": "statistics.mean and sum",
     "statistics.covariance": "statistics.mean and sum",
@@ -614,6 +630,7 @@ _MODULE_WAYS = {
     "sys.setrecursionlimit": "a loop",
     "threading": "llm_batch(prompts), or await asyncio.gather(*[...])",
     "typing.TypedDict": "a plain dict",
+    "unittest": "assert",
     "urllib.parse": "str.split and str.replace",
     "uuid": "random",
     "warnings": "print",

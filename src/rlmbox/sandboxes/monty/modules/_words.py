@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import re
 import statistics
 from collections import deque
@@ -263,6 +264,7 @@ def _source() -> str:
         "divmod": (_said(lambda: divmod(1, 0)), _said(lambda: divmod(1, _FLOAT))),
     }
     place = _said(lambda: [1].index(2)).startswith("2 ")
+    ranges = "(1, 0, -1)" in _said(lambda: random.randint(1, -1))  # noqa: S311 - for its message
     return _SAID.format(
         counts=counts,
         names_use=names_use,
@@ -273,6 +275,7 @@ def _source() -> str:
         endings=_endings(),
         divisions=divisions,
         place=place,
+        ranges=ranges,
         vague=_vague(),
         sums=_sums(),
         pattern=re.error.__name__,
@@ -282,7 +285,7 @@ def _source() -> str:
 
 _SAID = """
 def _rlm_make_said():
-    len, hex, ord = eval('len, hex, ord', {{}})
+    len, hex, ord, int, str = eval('len, hex, ord, int, str', {{}})
     texts, beginnings, endings = {texts!r}, {beginnings!r}, {endings!r}
     units = ('year', 'month', 'hour', 'minute', 'second', 'microsecond')
 
@@ -295,6 +298,12 @@ def _rlm_make_said():
                 return text[: len(text) - len(ending)] + words
         if kind == 'AttributeError' and text.startswith("'json.JSONDecodeError' object"):
             return "'" + text[6:]
+        if kind == 'ValueError' and {ranges} and text.startswith('empty range in rand'):
+            ends = text[text.index('(') + 1 : -1].split(', ')
+            if len(ends) > 2:
+                return 'empty range for randrange()'
+            end = int(ends[1]) + (text[19] == 'i')
+            return 'empty range for randrange() (' + ends[0] + ', ' + str(end) + ', ' + str(end - int(ends[0])) + ')'
         if kind == 'ValueError':
             if text.startswith("Unknown format code '") and text[22:23] == "'" and not ' ' < text[21] <= '~':
                 return text[:21] + '\\\\x' + hex(ord(text[21]))[2:] + text[22:]
