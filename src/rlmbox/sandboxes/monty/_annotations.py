@@ -9,9 +9,9 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from rlmbox.sandboxes.monty._nodes import load, placed
+from rlmbox.sandboxes.monty._nodes import load, parameters, placed
 
 _ARE_LATE = sys.version_info >= (3, 14)
 """Whether CPython evaluates annotations only where they are asked for."""
@@ -35,15 +35,19 @@ def nodes_in(tree: ast.AST) -> Iterator[ast.AST]:
         yield from ast.walk(annotation) if annotation is not None else ()
 
 
-def reads(node: ast.stmt, *, in_function: bool) -> list[ast.stmt]:
+def reads(node: ast.stmt, *, in_function: bool, bound: Collection[str]) -> list[ast.stmt]:
     """Return statements that read the names in the annotations of a statement.
 
     Args:
         node: The statement.
         in_function: Whether it is in a function, whose variables have annotations that are not evaluated.
+        bound: Names that are not builtins.
     """
     names = dict.fromkeys(_names(node, in_function=in_function))
-    return [placed(ast.Expr(load(name)), node) for name in names if not hasattr(builtins, name)]
+    read = [load(name) for name in names if name in bound or not hasattr(builtins, name)]
+    if in_function and isinstance(node, ast.ClassDef):  # whose body has a scope of its own
+        return [placed(ast.Expr(ast.Call(ast.Lambda(parameters([]), one), [], [])), node) for one in read]
+    return [placed(ast.Expr(one), node) for one in read]
 
 
 def _names(node: ast.stmt, *, in_function: bool) -> Iterator[str]:

@@ -124,7 +124,8 @@ class Rewriter(ExpressionsRewriting):
     def _annotations_read(self, node: ast.stmt) -> list[ast.stmt]:
         if not self.reads_annotations or self._scopes[-1] == "class":  # read before the class
             return []
-        return _annotations.reads(node, in_function=self._scopes[-1] == "function")
+        bound = self._bound.union(*self._names_around)
+        return _annotations.reads(node, in_function=self._scopes[-1] == "function", bound=bound)
 
     def _statement(self, node: ast.stmt) -> list[ast.stmt]:
         if isinstance(node, ast.For | ast.While):
@@ -229,6 +230,8 @@ class Rewriter(ExpressionsRewriting):
         self._around.pop()
         self._scopes.pop()
         methods = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
+        if "function" in self._scopes and "__repr__" not in methods:
+            node.body.append(placed(_shows_its_place(node, ".".join([*self._around, node.name])), node))
         if "__getitem__" in methods and "__iter__" not in methods:
             node.body.append(placed(_iterates_by_index(), node))
         if "__eq__" in methods and "__hash__" not in methods and not node.decorator_list:
@@ -302,6 +305,14 @@ def _never_bound(name: str) -> ast.If:
 def _declared(node: ast.AnnAssign) -> list[ast.stmt]:
     """Make `total: int` alone in a function declare a local name, which it does not in Monty."""
     return [placed(_never_bound(node.target.id), node)] if isinstance(node.target, ast.Name) else [node]
+
+
+def _shows_its_place(node: ast.ClassDef, name: str) -> ast.FunctionDef:
+    """Return a `__repr__` for a class in a function, with the function's name, which Monty omits."""
+    fields = [one.target.id for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)]
+    decorators = [ast.unparse(one).partition("(")[0].rpartition(".")[2] for one in node.decorator_list]
+    names = [ast.Tuple([ast.Constant(one) for one in fields], ast.Load())] if "dataclass" in decorators else []
+    return _method("__repr__", ast.Return(call("shown_object", load("self"), ast.Constant(name), *names)))
 
 
 def _has_no_hash(name: str) -> ast.FunctionDef:
