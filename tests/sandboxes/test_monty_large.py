@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -288,13 +289,67 @@ async def medium() -> AsyncIterator[MontySandbox]:
         "context.partition(':')[0], context.rpartition('fox')[2], context.strip()[-5:]",
         "isinstance(context.splitlines(), list), isinstance(context.splitlines(), (int, str))",
         "isinstance(context, str), context.startswith('row'), context.isascii(), 'row 8999' in context",
+        "'\\n'.join(context.splitlines()[:3]), '|'.join(context.splitlines())[-9:], '-'.join(context)[:5]",
+        "list(itertools.islice(context, 3)), list(itertools.islice(context.splitlines(), 2))",
+        "[*context.splitlines()][-1], 'a' in context.splitlines()",
+        "Counter(context).most_common(2), Counter(context.splitlines()).most_common(1), sorted(set(context))[:3]",
+        "functools.reduce(lambda n, line: n + len(line), context.splitlines(), 0), list(reversed(context))[:3]",
+        "io.StringIO(context).readline(), list(csv.reader(context.splitlines()))[3], textwrap.wrap(context[:90], 40)",
+        "unicodedata.normalize('NFD', context)[:30], len(bytes(context, 'utf-8')), next(iter(context))",
+        "(lambda first, *others: (first, len(others)))(*context.splitlines()), (['a'] + context.splitlines())[:2]",
+        "context.splitlines().count('x'), context.splitlines().index(context.splitlines()[5])",
+        "len(random.Random(3).sample(context.splitlines(), 2)), heapq.nsmallest(1, context.splitlines())",
+        "copy.deepcopy({'a': context})['a'][:3], '%(a)s' % {'a': context} == context, format(context, '.5')",
+        "re.search(r'(?<=row )8\\d+', context).group(), re.sub('o', '0', context)[:9]",
+        "re.findall('(?x) fox [ ] 6', context)[:1]",
+        "re.match('x*', context).span(), isinstance(context, str | None)",
+        "context in context, context.find(context), context.count(context), context.startswith(context)",
     ],
 )
 async def test_a_text_of_some_hundred_thousand_characters_is_like_any_other(medium: MontySandbox, code: str) -> None:
+    names: dict[str, Any] = {"context": MEDIUM, "re": re}
+    used = [each for each in MODULES if each.split()[-1] in code]
+    exec("\n".join(used), names)
+    for each in used:
+        await run(medium, each)
     execution = await run(medium, code)
     assert execution.error is None, execution.error
-    names = {"context": MEDIUM, "re": re}
     assert execution.value == to_json(eval(code, names))  # noqa: S307, RUF100 - the test's own cells
+
+
+MODULES = [f"import {name}" for name in "copy csv functools heapq io itertools random textwrap unicodedata".split()]  # noqa: SIM905
+MODULES.append("from collections import Counter")
+WRONG = """
+context.find(1) ~ context.find('a', 'b') ~ context.count() ~ context.startswith(('row', 5), 1) ~ context['a']
+5 in context ~ context.removeprefix(None) ~ context.split('') ~ context.splitlines('x') ~ context.center(5, 'ab')
+context.index('zzz') ~ context.find(sub='a') ~ context.replace('a')
+context.strip(5) ~ context.splitlines()[99_999] ~ context.rfind('a', 1.5)
+"""
+
+
+@pytest.mark.parametrize("mistake", re.split(r"\s*[~\n]\s*", WRONG.strip()))
+async def test_wrong_arguments_have_the_error_of_a_str(medium: MontySandbox, mistake: str) -> None:
+    error = (await run(medium, mistake)).error
+    with pytest.raises(Exception) as told:
+        eval(mistake, {"context": MEDIUM})
+    assert error is not None
+    assert error.type == told.type.__name__  # the words are those of Monty's own `str`
+
+
+@pytest.mark.parametrize(
+    ("code", "way"),
+    [
+        ("context * 2", "str(context)"),
+        ("{context}", "use a position or a slice"),
+        ("min([context, 'a'])", "str(context)"),
+        ("context.splitlines().append('x')", "list(context.splitlines())"),
+        ("import json\njson.dumps({'lines': context.splitlines()})", "list(context.splitlines())"),
+    ],
+)
+async def test_what_needs_a_real_str_says_how_to_have_one(medium: MontySandbox, code: str, way: str) -> None:
+    error = (await run(medium, code)).error
+    assert error is not None
+    assert way in error.message
 
 
 async def test_positions_are_found_one_by_one(medium: MontySandbox) -> None:

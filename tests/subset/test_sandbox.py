@@ -219,3 +219,32 @@ async def test_final_in_code_is_an_error_that_says_where_it_belongs() -> None:
         assert error is not None
         assert "FINAL_VAR(name)" in error.message
         assert "reply" in error.message
+
+
+async def test_what_a_long_context_lacks_says_what_to_do_and_wrong_arguments_have_the_error_of_a_str() -> None:
+    sandbox = SubsetSandbox()
+    await sandbox.start(CellLimits(inline_limit_chars=5), Context.from_text("a long text\nof two lines"), {})
+    try:
+        for cell in (
+            "{context: 1}",
+            "bytes(context, 'utf-8')",
+            "context < 'a'",
+            "json.dumps([context])",
+            "f'{context:.5}'",
+        ):
+            error = (await sandbox.execute(Cell(cell))).error
+            assert error is not None
+            assert "context[a:b]" in error.message
+        for mistake in (
+            "context.find(1)",
+            "context.splitlines('x')",
+            "context.count(sub='a')",
+            "context.startswith((5,))",
+        ):
+            error = (await sandbox.execute(Cell(mistake))).error
+            with pytest.raises(TypeError) as told:
+                eval(mistake, {"context": "a"})
+            assert error is not None
+            assert error.message == str(told.value)
+    finally:
+        await sandbox.close()

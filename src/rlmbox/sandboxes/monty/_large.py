@@ -29,11 +29,15 @@ _PREFIX = "_rlm_large_"
 _TAKERS = frozenset(
     "all any enumerate filter frozenset iter list map max min reversed set sorted sum tuple zip".split()  # noqa: SIM905
 )
+# Others that take a `str`, or ours that do.
+_OTHER_TAKERS = frozenset("bytes dict float hash int ord set_made".split())  # noqa: SIM905
 _ORDINARY_CALLS = _TAKERS | {"range", "dict"}
 _ORDINARY_METHODS = frozenset({"items", "keys", "values"})
 # Methods of patterns, `re` and `json` that need the whole text; the others of `re` accept the handle.
-_WHOLE_TAKERS = frozenset({"fullmatch", "sub", "subn", "dumps", "loads", "literal_eval"})
-_KEEPERS = frozenset({"re", "asyncio"})
+_WHOLE_TAKERS = frozenset(
+    {"fullmatch", "sub", "subn", "dumps", "loads", "literal_eval", "sample", "choice", "choices", "update", "elements"}
+)
+_KEEPERS = frozenset({"re", "asyncio", "copy", "typing"})
 """Modules whose functions take the handle, or do not look at it; those of all others get the text itself."""
 _REBOUND = frozenset({"len", "str", "list", "set", "tuple"})
 """Builtins whose names cells take for what they return, as in `len = len(context)`."""
@@ -170,8 +174,10 @@ class _Rewriter(ast.NodeTransformer):
         elif isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant) and isinstance(node.left.value, str):
             if isinstance(node.right, ast.Tuple):
                 node.right.elts = [self._given("text", one) for one in node.right.elts]
+            elif isinstance(node.right, ast.Dict):
+                node.right.values = [self._given("text", one) for one in node.right.values]
             else:
-                node.right = self._given("text", node.right)
+                node.right = self._given("fields", node.right)
         return node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AugAssign:
@@ -190,24 +196,36 @@ class _Rewriter(ast.NodeTransformer):
             return _call("str", *node.args, at=node)
         if self._is_rebound(node):
             return _call("called", node.func, *node.args, at=node)
-        self._give(name, node)
-        return node
-
-    def _give(self, name: str, node: ast.Call) -> None:
-        """Wrap the arguments of a call, of a builtin or of any other function, as it needs them."""
-        if name == "hash":
-            node.args = [self._given("text", argument) for argument in node.args]
+        if name in _OTHER_TAKERS or self._is_imported(node.func):
+            self._give(node)
         elif name in _TAKERS:
             node.args = [self._given("lines_of", argument) for argument in node.args]
-        elif name == "print" or (isinstance(node.func, ast.Attribute) and node.func.attr == "format"):
-            node.args = [self._given("text", argument) for argument in node.args]
-            for keyword in node.keywords:
-                if keyword.arg not in ("sep", "end", "file", "flush"):
-                    keyword.value = self._given("text", keyword.value)
-        elif isinstance(node.func, ast.Attribute) and node.func.attr == "join" and len(node.args) == 1:
-            node.args = [_call("texts", node.args[0], at=node)]
-        elif self._is_imported(node.func) or (isinstance(node.func, ast.Attribute) and node.func.attr in _WHOLE_TAKERS):
-            node.args = [self._given("part", argument) for argument in node.args]
+        elif name in ("print", "format"):
+            self._fill(node)
+        elif isinstance(node.func, ast.Attribute):
+            self._method(node, node.func.attr)
+        return node
+
+    def _method(self, node: ast.Call, name: str) -> None:
+        if name == "format":
+            self._fill(node)
+        elif name in ("join", "format_map") and len(node.args) == 1:
+            node.args = [_call("texts" if name == "join" else "fields", node.args[0], at=node)]
+        elif name in _WHOLE_TAKERS:
+            self._give(node)
+
+    def _fill(self, node: ast.Call) -> None:
+        """Give `print` or a template the whole text, if that is not too long."""
+        node.args = [self._given("text", argument) for argument in node.args]
+        for keyword in node.keywords:
+            if keyword.arg not in ("sep", "end", "file", "flush"):
+                keyword.value = self._given("text", keyword.value)
+
+    def _give(self, node: ast.Call) -> None:
+        """Give a call the whole text, or a list of its lines, in the place of a handle."""
+        node.args = [self._given("given", argument) for argument in node.args]
+        for keyword in node.keywords:
+            keyword.value = self._given("given", keyword.value)
 
     def _is_rebound(self, node: ast.Call) -> bool:
         """Return whether a call may be that of a builtin whose name a cell binds."""
@@ -222,6 +240,20 @@ class _Rewriter(ast.NodeTransformer):
             name = function.id if isinstance(function, ast.Name) else ""
             module = self._imports.get(name, "").rpartition(".")[0]
         return bool(module) and module not in _KEEPERS
+
+    def visit_Starred(self, node: ast.Starred) -> ast.Starred:
+        """Rewrite `[*x]` and `f(*x)`."""
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load):
+            node.value = self._given("given", node.value)
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
+        """Rewrite `first, *others = x`."""
+        self.generic_visit(node)
+        if any(isinstance(target, ast.Tuple | ast.List) for target in node.targets):
+            node.value = self._given("given", node.value)
+        return node
 
     def _builtin(self, node: ast.Call) -> str:
         """Return the name of the called builtin, ours or Monty's, or '' if it is none."""

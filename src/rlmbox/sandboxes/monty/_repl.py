@@ -277,8 +277,9 @@ class MontyRepl:
             self._objects[handle.id] = each.object
             started[each.object] = handle
         if handles:
-            prelude += VALUE_SOURCE + _large.prelude(handles, limits.inline_limit_chars)
-            self._fed.add(VALUE_SOURCE)
+            methods = _SOURCES["methods"]()
+            prelude += VALUE_SOURCE + methods + _large.prelude(handles, limits.inline_limit_chars)
+            self._fed |= {VALUE_SOURCE, methods}
         started |= {each.name: each.text.text() for each in setting.texts if not each.is_handle}
         prelude += f"_rlm_context = P = {CONTEXT}\n"
         names = [*setting.inputs, *(each.name for each in setting.texts[1:])]

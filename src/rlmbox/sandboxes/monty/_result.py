@@ -209,11 +209,11 @@ def in_words(name: str, message: str, feeds: Mapping[str, CellSource]) -> tuple[
     lack_of = _NOT_YET.search(message)
     if lack_of is not None and not any(lack_of[0] in cell.code for cell in feeds.values()):
         return "NotImplementedError", f"{message} (this REPL's Python is Monty, a subset)"
-    if "_rlm_LargeText" in message or "_rlm_Lines" in message:
-        what = "lines of a long text" if "_rlm_Lines" in message else "long text"
+    if _OF_HANDLES.search(message):
         return name, (
-            f"{_OF_HANDLES.sub(what, message)}: the context, or an input, is too long to be a str here; take a part "
-            "with context[a:b], look something up with ctx.search(pattern) or re.search(pattern, context)"
+            f"{_OF_HANDLES.sub(lambda found: found[1], message)}: the context, or an input, is too long to be a str "
+            "here; take a part with context[a:b], look something up with re.search(pattern, context), or, up to 32 "
+            "million characters, take all of it with str(context) or list(context.splitlines())"
         )
     if _VIEWS.search(message):
         return "NotImplementedError", f"{message}: compare with <= and <, or make sets or dicts of views"
@@ -252,7 +252,7 @@ def _of_another_type(name: str, message: str) -> tuple[str, str] | None:
     return None
 
 
-_OF_HANDLES = re.compile(r"_rlm_(LargeText|Lines)")
+_OF_HANDLES = re.compile(r"\b_rlm_(LargeText|Lines)\b")
 _OUT_OF_DATES = re.compile(r"unsupported operand type\(s\) for [+-]: 'datetime\.date(time)?' and 'datetime\.timedelta'")
 _OF_INDENTATION = re.compile(
     r"(?:unexpected indent|unindent does not match|expected an indented block|(inconsistent use of tabs)).*"

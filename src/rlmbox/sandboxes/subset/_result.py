@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rlmbox.sandboxes.subset.errors import SubsetError, Uncatchable
@@ -17,6 +18,10 @@ _OUTCOMES: dict[str, tuple[CellOutcome, str]] = {
     "memory": ("memory", "MemoryExceeded"),
     "output": ("output", "OutputExceeded"),
 }
+
+
+_WANTS_STR = re.compile(r"\bLongText\b|^encoding without a string argument$")
+_NO_STR = "a text this long is no str in this REPL: take a part, context[a:b], or use ctx"
 
 
 def encodable(text: str) -> str:
@@ -38,7 +43,8 @@ def cell_error(session: SubsetSession, error: SubsetError) -> tuple[CellOutcome,
     outcome, name = _OUTCOMES.get(error.limit, ("error", error.code))
     if error.code == "RecursionError":
         outcome, name = "stack", "StackOverflow"
-    message = encodable(f"{error.message}: {error.hint}" if error.hint else error.message)
+    hint = error.hint or (_NO_STR if error.code == "TypeError" and _WANTS_STR.search(error.message) else "")
+    message = encodable(f"{error.message}: {hint}" if hint else error.message)
     shown = SubsetError(name, message, error.line, error.column, "", "", error.frames)
     trace = encodable(session.traceback(shown))
     if error.code in ("SyntaxError", "IndentationError", "TabError") and not error.frames:

@@ -46,6 +46,8 @@ class LongText:
         return self._context.slice(place, place + 1)
 
     def __contains__(self, item: object) -> bool:
+        if item.__class__ is LongText:
+            return item is self or item == self
         if item.__class__ is not str:
             raise TypeError(f"'in <string>' requires string as left operand, not {item.__class__.__name__}")
         return item == "" or self.find(item) >= 0
@@ -112,8 +114,8 @@ class LongText:
         return self._look("count", sub, start, end)
 
     def _look(self, name: str, sub: Any, start: Any, end: Any) -> int:
-        if sub.__class__ is not str:
-            raise TypeError(f"must be str, not {sub.__class__.__name__}")
+        if sub.__class__ is LongText:
+            raise needs_whole("a search", self)
         first, last = self._span(start, end)
         if sub == "":
             return -1 if first > last else first if name == "find" else last
@@ -163,12 +165,12 @@ class LongText:
         raise ValueError(f"a line is longer than {_MAX_LINE_CHARS:,} characters: take parts with {self.name}[a:b]")
 
 
-def _texts(name: str, given: Any) -> tuple[str, ...]:
-    found = given if given.__class__ is tuple else (given,)
-    for each in found:
-        if each.__class__ is not str:
-            raise TypeError(f"{name} first arg must be str or a tuple of str, not {each.__class__.__name__}")
-    return found
+def _texts(name: str, given: Any) -> Iterator[str]:
+    for each in given if given.__class__ is tuple else (given,):
+        if each.__class__ is LongText:
+            raise needs_whole(name, each)
+        getattr("x", name)((each,))  # raises what a `str` would for one that is none
+        yield each
 
 
 def needs_whole(name: str, text: Any) -> TypeError:

@@ -7,6 +7,7 @@ to lists first, so that all work is counted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -86,10 +87,30 @@ def _positional(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 _LONG_READS = frozenset({"count", "endswith", "find", "index", "rfind", "rindex", "startswith"})
 
 
+# `join` would use up an iterator, `translate` may change its table, `encode` has its own words.
+_NOT_JUDGED = frozenset({"encode", "join", "translate"})
+
+
+def _judge(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Raise what the method of a `str` raises for these arguments; a short one stands in for the text."""
+    with suppress(ValueError) if name in ("index", "rindex") else nullcontext():
+        getattr(str, name)("x", *map(_stand_in, args), **{key: _stand_in(value) for key, value in kwargs.items()})
+
+
+def _stand_in(value: Any) -> Any:
+    if value.__class__ is LongText:
+        return "xx"
+    if value.__class__ is tuple:  # of prefixes, which are looked at one by one
+        return ()
+    return 0 if value.__class__ is int and abs(value) < 1 << 62 else value
+
+
 def of_long_text(name: str) -> Method:
     """Return a method of a context that is too long to be a `str`."""
 
     def run(meter: Meter, value: LongText, /, *args: Any, **kwargs: Any) -> Any:
+        if name not in _NOT_JUDGED:
+            _judge(name, args, kwargs)
         if name == "splitlines":
             return _long_lines(meter, value, *args, **kwargs)
         if name not in _LONG_READS:

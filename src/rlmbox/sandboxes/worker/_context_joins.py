@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import io
 import os
 import re
 import sys
@@ -148,6 +149,21 @@ def text_of(kind: Any, value: Any) -> Any:
 def text_of_each(kind: Any) -> Any:
     """Return `str` as passed to `map` by a cell."""
     return partial(text_of, str) if kind is str else kind
+
+
+def printing(function: Any) -> Any:
+    """Return `print` as called by a cell; it shows the beginning of a long text."""
+    return printed if function is print else function
+
+
+def printed(*values: Any, **options: Any) -> None:
+    """Print values, of a long text its beginning; what is printed is cut anyway."""
+    if any(map(texts.is_whole, values)):
+        file = options.get("file") or sys.stdout
+        if file not in (sys.stdout, sys.stderr) or issubclass(type(file), io.StringIO):
+            raise texts.refusal("print() of the whole text to a file", _first(values), OUT_OF_WHOLE)
+        values = tuple(value.excerpt() if texts.is_whole(value) else value for value in values)
+    print(*values, **options)  # noqa: T201 - the cell's own
 
 
 def code_of(run: Any, source: Any, *rest: Any) -> tuple[Any, ...]:
@@ -317,9 +333,12 @@ class Joins(ast.NodeTransformer):
     """
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
-        """Rewrite a call of `str`, `format`, `map`, `exec`, `eval` or `compile`."""
+        """Rewrite a call of `print`, `str`, `format`, `map`, `exec`, `eval` or `compile`."""
         self.generic_visit(node)
         func, args = node.func, node.args
+        if isinstance(func, ast.Name) and func.id == "print":
+            node.func = _calling("_rlm_printing", [func])
+            return node
         if not isinstance(func, ast.Name) or not args or node.keywords or isinstance(args[0], ast.Starred):
             return node
         if func.id in ("str", "format") and len(args) == 1:
@@ -388,6 +407,7 @@ def install(with_patterns: Callable[[Any], Any]) -> dict[str, Callable[..., Any]
         "_rlm_text_of": text_of,
         "_rlm_text_of_each": text_of_each,
         "_rlm_code_of": code_of,
+        "_rlm_printing": printing,
     }
     vars(builtins).update(functions)  # where code in `exec` finds them, whatever its namespace
     return functions

@@ -1,6 +1,4 @@
-"""`print`, `io.StringIO` and `json` on a text too long to be a `str` in the sandbox.
-
-`print` shows its beginning, `io.StringIO` reads it, and `json` refuses it.
+"""`io.StringIO` and `json` on a text too long to be a `str` in the sandbox: the first reads it, the second refuses it.
 
 Runs inside the sandbox, from source that the start frame carries, as `_context_text.py` does. Functions written in C
 take only a real `str`; so those that can do better are replaced here.
@@ -9,10 +7,8 @@ take only a real `str`; so those that can do better are replaced here.
 from __future__ import annotations
 
 import _io
-import builtins
 import io
 import json
-import sys
 from functools import wraps
 
 TYPE_CHECKING = False
@@ -28,7 +24,6 @@ TO_PARSE = (
     "json.loads(context[a:b])"
 )
 REST_CHARS = 8_000_000
-TO_WRITE = "print a part of it, such as context[a:b]"
 TO_READ = "go through the lines with `for`, or read(size)"
 
 
@@ -113,12 +108,11 @@ class TextFile(io.TextIOWrapper):
 
 
 def install(texts: Any) -> None:
-    """Make `print` and `io.StringIO` accept the handle of a long text, and `json` refuse it with advice.
+    """Make `io.StringIO` accept the handle of a long text, and `json` refuse it with advice.
 
     Args:
         texts: The module `_context_text`.
     """
-    builtins.print = printing(print, texts)
 
     class StringIO(io.StringIO):
         """`io.StringIO` that also accepts a long text."""
@@ -151,19 +145,3 @@ def refusing(own: Any, what: str, texts: Any) -> Any:
         return own(*args, **options)
 
     return method
-
-
-def printing(own: Any, texts: Any) -> Any:
-    """Return a `print` that shows the beginning of a long text; what is printed is cut anyway."""
-
-    @wraps(own)
-    def printed(*values: Any, **options: Any) -> None:
-        if any(map(texts.is_whole, values)):
-            file = options.get("file") or sys.stdout
-            if file not in (sys.stdout, sys.stderr) or issubclass(type(file), io.StringIO):
-                text = next(filter(texts.is_whole, values))
-                raise texts.refusal("print() of the whole text to a file", text, TO_WRITE)
-            values = tuple(value.excerpt() if texts.is_whole(value) else value for value in values)
-        own(*values, **options)
-
-    return printed
