@@ -272,3 +272,25 @@ async def test_a_key_looked_up_in_the_text_of_an_object_leads_to_the_object() ->
 async def test_a_cell_goes_on_after_an_answer_and_its_last_one_counts() -> None:
     asked = rlm(repl("FINAL('first')\nn = 7\nSUBMIT(n)"))
     assert (await asked.aask("?", TEXT)).value == 7
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES.values(), ids=SANDBOXES)
+async def test_a_rejected_answer_in_the_dictionary_is_not_submitted_again_by_code_that_looks_at_it(
+    sandbox: Any,
+) -> None:
+    judged: list[str] = []
+
+    def good(answer: Any) -> str | None:
+        judged.append(answer.text)
+        return None if answer.text == "good" else "say good"
+
+    asked = rlm(
+        repl("answer['content'] = 'bad'\nanswer['ready'] = True"),
+        repl("print(answer)"),
+        repl("answer['ready'] = True"),
+        repl("answer['content'] = 'good'"),
+        validate=good,
+        sandbox=sandbox,
+    )
+    assert (await asked.aask("?", TEXT)).text == "good"
+    assert judged == ["bad", "bad", "good"]

@@ -102,6 +102,7 @@ class AnswerRules:
         self._strict, self._approves = strict, approves
         self._rules = tuple(rules)
         self._called: _Called | None = None
+        self._judged: str | None = None  # the last answer in the dictionary
 
     def functions(self) -> tuple[HostFunction, ...]:
         """Return the functions with which code submits an answer, which the prompt describes in prose."""
@@ -225,6 +226,9 @@ class AnswerRules:
                 return None
             value = answer.get("content", "")
             words = value_as_text(value)
+            if words == self._judged and not any("ready" in cell.code for cell in cells):
+                return None  # it was rejected, `ready` is still set, and this code does no more than print(answer)
+            self._judged = words
             if TOO_DEEP not in words and not _is_like_iterator(value):
                 return FinalAnswer(words, value)
         elif (await namespace.evaluate(_IS_READY)).value is not True:
