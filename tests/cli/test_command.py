@@ -252,6 +252,14 @@ def test_a_text_or_a_word_given_as_an_argument_of_its_own(contract: str, argumen
     assert "Traceback" not in done.stderr
 
 
+def test_a_current_folder_that_is_gone(tmp_path: Path, contract: str) -> None:
+    (tmp_path / "gone").mkdir()
+    command = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", sys.executable, "-m", "rlmbox", "ask", "?"]
+    command += ["-c", contract]
+    done = subprocess.run(command, cwd=tmp_path / "gone", capture_output=True, text=True, env=bare(), check=False)
+    refused(done, 2, "current folder", "change to another")
+
+
 def test_an_empty_context(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("")
     refused(rlmbox("ask", "?", "-c", str(tmp_path / "empty.txt")), 2, "empty.txt")

@@ -164,6 +164,35 @@ def test_a_host_that_may_open_no_more_files_is_told_so_and_goes_on_when_it_may()
     assert (value_given, left) == ("42", "0"), done
 
 
+_LIMITED = """
+import anyio, resource, sys
+from rlmbox.context import Context
+from rlmbox.sandboxes.jail import JailSandbox
+from rlmbox.types import Cell, CellLimits
+
+async def main():
+    jail = JailSandbox()
+    await jail.start(CellLimits(), Context.from_text("x"), {})
+    print((await jail.execute(Cell("6 * 7"))).value)
+    await jail.close()
+
+resource.setrlimit(resource.RLIMIT_SIGPENDING, (80, 80))
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[1])))
+anyio.run(main)
+"""
+
+
+def test_a_jail_is_built_where_the_users_own_limits_are_lower_than_a_jails() -> None:
+    done = subprocess.run([sys.executable, "-c", _LIMITED, "300"], capture_output=True, text=True)
+    assert done.stdout == "42\n", done
+
+
+def test_a_limit_of_open_files_that_is_too_low_for_a_jail_is_told_with_the_remedy() -> None:
+    done = subprocess.run([sys.executable, "-c", _LIMITED, "64"], capture_output=True, text=True)
+    assert "Too many open files" in done.stderr.splitlines()[-1], done
+    assert "ulimit -n" in done.stderr.splitlines()[-1], done
+
+
 _REFUSED_BY_THE_HOST = """
 import anyio, os, resource
 from rlmbox.context import Context

@@ -103,7 +103,7 @@ def resolve(start: Path | None = None) -> Resolved:
     Raises:
         ConfigError: A file cannot be read, or has an unknown key or a wrong value.
     """
-    start = start or Path.cwd()
+    start = start or _current_folder()
     notes: list[str] = []
     own = user_file()
     users = read_file(own) if own else None
@@ -123,6 +123,13 @@ def resolve(start: Path | None = None) -> Resolved:
         for key, value in layer.values.items():
             merged[key], places[key] = value, layer.place
     return Resolved(Configuration.model_construct(_fields_set=set(merged), **merged), places, notes)
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError("the current folder has been removed; change to another one") from None
 
 
 def read_file(path: Path) -> Layer:

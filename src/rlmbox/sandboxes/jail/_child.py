@@ -161,7 +161,9 @@ def _furnish() -> None:
     kernel.close_from(_STATM_FD + 1, but=GATE_FD)
     for limit, most in _LIMITS:
         if limit != resource.RLIMIT_NPROC or _tasks_are_counted_per_jail():
-            resource.setrlimit(limit, (most, most))
+            _, hard = resource.getrlimit(limit)
+            lower = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(limit, (lower, lower))
     kernel.drop_privileges()
     kernel.forbid_dumps()  # after the last change of credentials, which would undo it
     _landlock.restrict({"/": _landlock.READ, "/tmp": _landlock.SCRATCH})  # noqa: S108

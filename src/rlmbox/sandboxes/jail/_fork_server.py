@@ -11,6 +11,7 @@ share nothing with the host, and no memory that a session has written to.
 from __future__ import annotations
 
 import _socket
+import errno
 import gc
 import marshal
 import os
@@ -21,6 +22,7 @@ import sys
 from rlmbox.sandboxes.jail import _child
 from rlmbox.sandboxes.jail._channel import CODE_FOLDER, receive, send
 from rlmbox.sandboxes.kernel import _calls as kernel
+from rlmbox.sandboxes.kernel._seccomp import GATE_FD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _BUILD_TIMEOUT_S = 10.0
 _REST_MS = 3  # building in advance takes a core, which a session that begins or ends needs more
 _DESCRIPTORS = 65_536  # three for each jail
+_FEWEST_DESCRIPTORS = GATE_FD + 16
 # The worker's imports, and then the most common ones of cells; imported once here instead of in each jail.
 _NEEDED = ("ast", "re", "json", "math", "base64", "binascii", "zlib", "linecache", "mmap")
 _WELCOME = (
@@ -96,6 +99,9 @@ class _ForkServer:
         os.set_inheritable(control.fileno(), False)
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+        if most < _FEWEST_DESCRIPTORS:
+            needed = f"a jail needs {_FEWEST_DESCRIPTORS}, and {most} are allowed"
+            raise OSError(errno.EMFILE, f"{os.strerror(errno.EMFILE)}: {needed}")
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         kernel.set_name(b"rlmbox-forks")
         kernel.become_subreaper()

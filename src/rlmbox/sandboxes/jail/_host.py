@@ -188,7 +188,7 @@ class ForkServer:
             raise BrokenPipeError("the jails' fork server is gone")
         self._owed.append(answer)
         if not message.startswith(b"+"):
-            raise SandboxUnavailable(_with_remedy(message[1:].decode(errors="replace")))
+            raise SandboxUnavailable(with_remedy(message[1:].decode(errors="replace")))
         if len(fds) != _GIVEN:  # this process may open no more, and the kernel has dropped the rest
             for fd in fds:
                 os.close(fd)
@@ -273,7 +273,7 @@ def admit(packages: tuple[str, ...], context_fd: int | None) -> GivenJail:
         except (BrokenPipeError, ConnectionResetError):
             said = _discard(packages, fork_server)
             if said:
-                raise SandboxUnavailable(_with_remedy(said)) from None
+                raise SandboxUnavailable(with_remedy(said)) from None
         except TimeoutError:
             raise SandboxUnavailable(f"no jail was ready within {_START_TIMEOUT_S:g} s") from None
     raise SandboxUnavailable("the process that makes jails ended twice without a message; see the kernel's log")
@@ -341,12 +341,18 @@ def how_it_ended(ticket: GivenJail, timeout_s: float) -> str:
     return f"signal {-code}" if code < 0 else f"exit status {code}"
 
 
-def _with_remedy(said: str) -> str:
-    """Return the reason with a remedy."""
+def with_remedy(said: str) -> str:
+    """Return the reason why no jail can be built, with a remedy.
+
+    Args:
+        said: What the system or the fork server said.
+    """
     line = said.splitlines()[-1] if said else "it gave no reason"
     remedy = "allow unprivileged user namespaces, or use `monty`"
     if "No space left" in line:
         remedy = "raise user.max_user_namespaces and its like with sysctl, or use `monty`"
+    elif "Too many open files" in line:
+        remedy = "raise the limit of open files (ulimit -n), or close some"
     elif "not permitted" in line or "denied" in line:
         remedy = (
             "allow user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=0 or "

@@ -110,7 +110,9 @@ class _JailWall:
                 return _Jailed(ticket, context_fd)
             return await anyio.to_thread.run_sync(self._launch, context_fd)
         except OSError as error:
-            raise SandboxUnavailable(f"no jail can be built here: {error}; use `monty`") from error
+            from rlmbox.sandboxes.jail._host import with_remedy
+
+            raise SandboxUnavailable(with_remedy(str(error))) from error
 
     def _code_bytes(self) -> int:
         """Return the address space that the packages' compiled code may take."""

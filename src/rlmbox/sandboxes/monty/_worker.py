@@ -88,4 +88,6 @@ def _started(program: str | None) -> Monty:
     except (OSError, RuntimeError, MontyError) as error:
         if program is not None and _walls.give_up():
             return _started(None)
-        raise SandboxUnavailable(f"monty cannot start: {error}; try `pip install pydantic-monty`") from error
+        is_full = "Too many open files" in str(error)
+        remedy = "raise the limit of open files (ulimit -n)" if is_full else "try `pip install pydantic-monty`"
+        raise SandboxUnavailable(f"monty cannot start: {error}; {remedy}") from error
