@@ -48,6 +48,7 @@ _MAX_CANDIDATES = 3
 _POSITION_BITS = 36
 _POSITION_MASK = (1 << _POSITION_BITS) - 1
 _HASH_MASK = (1 << (64 - _POSITION_BITS)) - 1
+_SHARE_BITS = 6
 _COMPARED_BYTES = 96
 _MAX_FILTER_BITS = 24
 
@@ -149,9 +150,14 @@ class CopyIndex:
     def _flush(self) -> None:
         if self._pending:
             mask = len(self._filter) - 1
+            shares: list[list[int]] = [[] for _ in range(1 << _SHARE_BITS)]
             for value in self._pending:
                 self._filter[value >> _POSITION_BITS & mask] = 1
-            self._segments.append(array("Q", sorted(self._pending)))
+                shares[value >> 64 - _SHARE_BITS].append(value)
+            segment = array("Q")
+            for share in shares:  # one after the other, since Python's other threads wait while one sorts
+                segment.fromlist(sorted(share))
+            self._segments.append(segment)
             self._pending = []
 
     def _starts(self, block: bytes, spacing: int) -> Iterable[int]:
