@@ -14,6 +14,7 @@ MIN_ENCODED_CHARS = 512
 _BINARY_SHARE = 0.3
 _NUL_SHARE = 0.1
 _MIN_UNREADABLE = 8
+_PIECE_CHARS = 1 << 20
 _MIN_ESCAPES = 32
 _LITERAL = r"""[bB]'(?:[^'\\\n]|\\[ -~]){64,}'?|[bB]"(?:[^"\\\n]|\\[ -~]){64,}"?"""
 _ESCAPES = r"(?:\\x[0-9A-Fa-f]{2}[ -~]{0,3}?){32,}"
@@ -52,7 +53,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 
 def binary_name(text: str) -> str | None:
     """Return a description of a text that is entirely binary, or None for ordinary text."""
-    unreadable = sum(1 for _ in _UNREADABLE.finditer(text))
+    pieces = range(0, len(text), _PIECE_CHARS)  # Python's other threads wait during one
+    unreadable = sum(1 for at in pieces for _ in _UNREADABLE.finditer(text, at, at + _PIECE_CHARS))
     if unreadable < _MIN_UNREADABLE and not (unreadable and _is_known(text)):
         return None  # a stray control character is shown as an escape
     if unreadable < (_NUL_SHARE if "\0" in text else _BINARY_SHARE) * len(text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 # Controls except tab and newline (a carriage return only if a newline follows), soft hyphen, zero-width and directional
 # marks, line separators, variation selectors that carry data, tags of plane 14, lone surrogates.
@@ -24,12 +25,24 @@ _SHOWN = re.compile(
     "|(?<![#*0-9\u00a9\u00ae\u2000-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff])\ufe0f"
 )
 
+_PLAIN = re.compile("[A-Za-z \n\u3040-\u9fff]{2}")
+_PIECE_CHARS = 1 << 20
 _UNSEEN, _MARK = ("Cc", "Cf", "Cs"), "\N{REPLACEMENT CHARACTER}"
 
 
 def make_visible(text: str) -> str:
     """Return a text with control, bidirectional and invisible characters written as Python escapes."""
-    return _SHOWN.sub(_escape, text) if _ANY.search(text) else text
+    return "".join(_SHOWN.sub(_escape, piece) if _ANY.search(piece) else piece for piece in _pieces(text))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield a text in pieces, none of which depends on its neighbours; Python's other threads wait during one."""
+    begin = 0
+    while begin < len(text):
+        plain = _PLAIN.search(text, begin + _PIECE_CHARS)
+        end = plain.start() + 1 if plain else len(text)
+        yield text[begin:end]
+        begin = end
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -50,7 +50,8 @@ _TICKED = re.compile(
 _ANSWER_NAME = re.compile(r"(?<![\w.])answer(?!\w)")
 _ESCAPED_FENCE = re.compile(r"```(?:repl|python|py)\\n")  # the reply is a string of JSON
 _ESCAPED_TICKS = re.compile(r"^([ \t]*)(?:\\`){3}", re.MULTILINE)
-_INVISIBLE = re.compile(r"^[\ufeff\u200b-\u200d\u2060\u00ad]+", re.MULTILINE)
+_INVISIBLE_CHARS = "\ufeff\u200b\u200c\u200d\u2060\u00ad"
+_INVISIBLE = re.compile(f"^[{_INVISIBLE_CHARS}]+", re.MULTILINE)
 _FENCE_INFO = re.compile(r"```(repl|python|py)[ \t]*$")
 _WIDE = re.compile(r"^([ \t*]*(?:FINAL(?:_VAR)?|SUBMIT))（(.*)）(?=[ \t*。.]*$)", re.MULTILINE)  # noqa: RUF001
 _SPACED = re.compile(r"\A(\s*(?:FINAL(?:_VAR)?|SUBMIT))[ \t](?=\([^\n]*\)\s*\Z)")
@@ -125,7 +126,9 @@ def parse_reply(text: str, *, strict: bool = False) -> ParsedReply:
             code in blocks.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = _unescaped(text if text.isascii() else _INVISIBLE.sub("", text))
+    if not text.isascii() and any(char in text for char in _INVISIBLE_CHARS):
+        text = _INVISIBLE.sub("", text)
+    text = _unescaped(text)
     reasoning, source = split_thought(text)
     if len(source) > MAX_REPLY_CHARS:
         return _too_long(f"{len(source):,} characters", MAX_REPLY_CHARS)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rlmbox.reply.code import program
@@ -20,6 +21,7 @@ from rlmbox.reply.tokens import FIRST_TOKENS, LAST_TOKEN, OWN_HEADER, TOKEN, TOK
 _PYTHON = frozenset({"", "repl", "python", "py", "python3", "ipython", "code", "tool_code"})
 
 _MAX_LOOKS = 64  # blocks of code, per text, that are looked at for whether a token is in a string of theirs
+_SEARCHED_CHARS = 1 << 20
 _QUOTES = "\"'`"
 _SENTENCE_ENDS = ".!?…>\n"
 _FENCE_LEAD = re.compile(r"[ \t]*(?:(?:[-*+>]|\d{1,9}[.)])[ \t]+)?")
@@ -164,8 +166,7 @@ class _Scanner:
 
     def scan(self) -> None:
         """Read the text into `kept` and `thoughts`."""
-        for candidate in TOKEN_START.finditer(self.text, self._from):
-            start = candidate.start()
+        for start in self._candidates():
             match = TOKEN.match(self.text, start) if start >= max(self._from, self._last_token_end) else None
             if match is None:
                 continue
@@ -175,6 +176,12 @@ class _Scanner:
             if self._is_over:
                 return
         self._finish()
+
+    def _candidates(self) -> Iterator[int]:
+        """Yield where a token may begin; Python's other threads wait while one search runs."""
+        for begin in range(self._from, len(self.text), _SEARCHED_CHARS):
+            for found in TOKEN_START.finditer(self.text, begin, begin + _SEARCHED_CHARS):
+                yield found.start()
 
     def _go_on_to(self, position: int) -> None:
         """Note where the line of a token begins, and which quotes are open on it."""
