@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rlmbox.context import Context
+from rlmbox.context.json_parts import json_parts
 from rlmbox.errors import ContextError, RLMError
 from rlmbox.loop.bindings import binds
 from rlmbox.loop.final_answer import FinalAnswer
+from rlmbox.loop.long_texts import off_loop
 from rlmbox.loop.observation import missing_variable
 from rlmbox.loop.task import Task
 from rlmbox.reply.code import program
@@ -27,6 +29,7 @@ from rlmbox.sandboxes.worker._values import TOO_DEEP
 from rlmbox.types import Cell, CellError, Execution, HostFunction, Source
 
 MAX_SOURCES = 50
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 _QUOTED = re.compile(r"`([^`\n]{3,300})`|\"([^\"\n]{8,300})\"|“([^”\n]{8,300})”")
 _LIKE_ITERATOR = re.compile(r"<[\w.]+ object( <?[\w.<>]+)?>")
 _OF_HANDLE = re.compile(r"<\w[\w ]*(?: of|:) (?:[\d,]+ characters|the context|\w+; go)")
@@ -178,7 +181,7 @@ class AnswerRules:
             text: The reply.
             prose: True if words without a final tag are an answer, because one was asked for.
         """
-        reply = parse_reply(text)
+        reply = await off_loop(parse_reply, text)
         final = reply.final or (reply.draft if prose else None)
         if final is None:
             words = reply.thought.strip()
@@ -208,7 +211,7 @@ class AnswerRules:
                 final = final and replace(final, sources=tuple(called.sources))
                 return await self._of_tag(namespace, final) if final else problem
             value = _content(called.value)
-            return FinalAnswer(value_as_text(value), value, called.sources)
+            return FinalAnswer(await off_loop(value_as_text, value), value, called.sources)
         written = _is_written(called.variable, cells)
         # FINAL_VAR(result) passes the value of `result`; a word that no code has assigned, such as `max`, is no name.
         if not written and called.variable not in await namespace.variables():
@@ -225,7 +228,7 @@ class AnswerRules:
             if not (isinstance(answer, Mapping) and answer.get("ready") is True):
                 return None
             value = answer.get("content", "")
-            words = value_as_text(value)
+            words = await off_loop(value_as_text, value)
             if words == self._judged and not any("ready" in cell.code for cell in cells):
                 return None  # it was rejected, `ready` is still set, and this code does no more than print(answer)
             self._judged = words
@@ -238,7 +241,7 @@ class AnswerRules:
         if execution.error is not None:
             error = f"{execution.error.type}: {execution.error.message}"
             return _FAILED_VARIABLE.format(name=_CONTENT, error=error)
-        return FinalAnswer(value_as_text(execution.value), execution.value)
+        return FinalAnswer(await off_loop(value_as_text, execution.value), execution.value)
 
     async def _of_tag(self, namespace: Namespace, final: Final) -> FinalAnswer | str:
         if final.kind == "variable":
@@ -247,13 +250,13 @@ class AnswerRules:
             execution = await _value_of(namespace, final.text)
             if execution.error is not None:
                 return _FAILED.format(error=f"{execution.error.type}: {execution.error.message}")
-            return FinalAnswer(value_as_text(execution.value), execution.value, final.sources)
+            return FinalAnswer(await off_loop(value_as_text, execution.value), execution.value, final.sources)
         if final.names and not self._strict and await self._is_of_repl(namespace, final):
             # FINAL(result) beside code that sets `result` means its value.
             execution = await _value_of(namespace, final.text)
             if execution.error is None:
                 value = _content(execution.value)
-                return FinalAnswer(value_as_text(value), value, final.sources)
+                return FinalAnswer(await off_loop(value_as_text, value), value, final.sources)
             return _FAILED.format(error=f"{execution.error.type}: {execution.error.message}")
         return FinalAnswer(final.text, final.value, final.sources)
 
@@ -363,7 +366,7 @@ async def _variable(namespace: Namespace, name: str, sources: Sequence[Any]) -> 
     execution = await _value_of(namespace, name)
     if execution.error is None:
         value = _content(execution.value)
-        return FinalAnswer(value_as_text(value), value, sources)
+        return FinalAnswer(await off_loop(value_as_text, value), value, sources)
     variables = await namespace.variables()
     if name in variables:  # it exists but cannot be returned: the error says why
         return _FAILED_VARIABLE.format(name=name, error=f"{execution.error.type}: {execution.error.message}")
@@ -376,7 +379,7 @@ def value_as_text(value: object) -> str:
     Args:
         value: A JSON value.
     """
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return value if isinstance(value, str) else "".join(json_parts(value, _ENCODER))
 
 
 def checked_sources(answer: FinalAnswer, context: Context) -> tuple[Source, ...]:

@@ -16,13 +16,13 @@ from typing import Any
 
 import anyio
 
+from rlmbox.context.json_parts import is_long
 from rlmbox.errors import ConfigError, LimitExceeded, ModelError, RLMError, StoreError, ToolOutcomeUnknown
 from rlmbox.events import EffectEnded, Ended, HostCallFinished, HostCallStarted
 from rlmbox.loop.guarding import SessionGuard
-from rlmbox.loop.long_texts import LONG_CHARS
 from rlmbox.loop.scope import Scope
 from rlmbox.record.journal import Effect, RecordEnded
-from rlmbox.record.keys import CallKeys
+from rlmbox.record.keys import CallKeys, digest
 from rlmbox.record.past import error_of
 from rlmbox.sandboxes.base import INJECTED, Host
 from rlmbox.types import HostFunction
@@ -82,6 +82,7 @@ class Bridge:
         self._chain = chain
         self._keys = CallKeys(scope.session_id)
         self._may_call = True
+        self._naming = anyio.Lock()  # held while long arguments are read: the calls after that one wait, as always
         self.stop: Callable[[RLMError], None] = _ignore_error
         self.unrepeatable: frozenset[str] = frozenset()
         self.recomputed: frozenset[str] = frozenset()
@@ -120,8 +121,8 @@ class Bridge:
         """Keep what the guard would hide from a user's tool; requests to models are guarded where they are made."""
         if not call.function.is_tool:
             return await then(call)
-        is_long = _is_long(call.arguments, call.keywords)
-        return await then(await self._scope.checked(functools.partial(self._as_given, call), is_long=is_long))
+        as_given = functools.partial(self._as_given, call)
+        return await then(await self._scope.checked(as_given, *call.arguments, *call.keywords.values()))
 
     @functools.cached_property
     def _guard(self) -> SessionGuard:
@@ -141,10 +142,11 @@ class Bridge:
         def call_at_once(*arguments: Any, **keywords: Any) -> Any:
             """Make a call that is not recorded yet and need not wait; see `HostFunction.at_once`."""
             self._check(function)
-            key = self._keys.next(function.name, arguments, keywords)
+            if is_long(arguments, keywords) or self._naming.locked():
+                return call(*arguments, **keywords)
+            key = self._keys.next(function.name, digest(arguments, keywords))
             made = HostCall(function, arguments, keywords, key)
-            # Cells run again when a sandbox is rebuilt, and what is long is not checked at once.
-            if known.events or known.has_end(key) or _is_long(arguments, keywords):
+            if known.events or known.has_end(key):  # cells run again when a sandbox is rebuilt
                 return self._through(made)
 
             def make() -> Any:
@@ -160,7 +162,7 @@ class Bridge:
         @functools.wraps(function.call)
         async def call(*arguments: Any, **keywords: Any) -> Any:
             self._check(function)
-            key = self._keys.next(function.name, arguments, keywords)
+            key = await self._key(function.name, arguments, keywords)
             return await self._through(HostCall(function, arguments, keywords, key))
 
         return call
@@ -168,6 +170,15 @@ class Bridge:
     def _check(self, function: HostFunction) -> None:
         if not self._may_call:
             raise RuntimeError(f"{function.name}() is not called here, where only the value of an answer is looked at")
+
+    async def _key(self, function: str, arguments: Sequence[object], keywords: Mapping[str, object]) -> str:
+        """Return the key of a call, whose arguments are read in a thread if they are long."""
+        keys = self._keys
+        if not is_long(arguments, keywords) and not self._naming.locked():
+            return keys.next(function, digest(arguments, keywords))
+        async with self._naming:
+            found = await anyio.to_thread.run_sync(digest, arguments, keywords, abandon_on_cancel=True)
+        return keys.next(function, found)
 
     async def _through(self, call: HostCall) -> Any:
         token = _current.set(call)
@@ -283,11 +294,6 @@ async def _call(call: HostCall) -> Any:
     except TypeError as error:
         raise _of_signature(error, call.function, call.arguments, call.keywords) from None
     return await result if isinstance(result, Awaitable) else result
-
-
-def _is_long(arguments: Sequence[object], keywords: Mapping[str, object]) -> bool:
-    """Return whether an argument is a long text."""
-    return any(isinstance(each, str) and len(each) > LONG_CHARS for each in (*arguments, *keywords.values()))
 
 
 def _named(function: HostFunction) -> Callable[..., Any]:

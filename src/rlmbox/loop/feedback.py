@@ -88,7 +88,8 @@ class Feedback:
             self._guard.put_off(make)
             observation = recorded.observation
         else:
-            observation = make()
+            shown = (text for each in turn.executions for text in (each.stdout, each.stderr, each.value_repr))
+            observation = await self._recorder.scope.checked(make, turn.reply, *shown)
         self._recorder.note_guarding(turn.number, events.ObservationMade)
         made = self._recorder.note(events.ObservationMade, "OBSERVATION", turn=turn.number, observation=observation)
         told: Observation = made.observation

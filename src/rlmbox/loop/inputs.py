@@ -7,14 +7,17 @@ import keyword
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from typing import Any
 
 from rlmbox.context import Context
+from rlmbox.context.json_parts import Groups, is_long, json_parts
 from rlmbox.context.load.structured import NotATable, instead_of, is_table
 from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.base import BUILTINS, INJECTED
 from rlmbox.types import Table
 
 _MOST_BYTES = 32 << 20
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _LONG_CHARS = 1 << 17
 """Longer texts go to a sandbox as the context does: by themselves, and where they must as a handle."""
 
@@ -61,11 +64,14 @@ def guarded_texts(inputs: Mapping[str, object]) -> Iterator[Context]:
             yield value
         elif isinstance(value, str | list | tuple | dict):
             with suppress(TypeError, ValueError, RecursionError):  # refused later, or nothing that could be copied
-                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-                if not isinstance(value, str):  # code prints its strings without JSON escapes
-                    text = text.replace("\\n", "\n").replace('\\"', '"')
-                if text:
+                if text := value if isinstance(value, str) else "".join(_printed_parts(value)):
                     yield Context.from_text(text)
+
+
+def _printed_parts(value: object) -> Iterator[str]:
+    """Yield the JSON of a value, its strings without escapes, as code prints them."""
+    for part in json_parts(value, _ENCODER):
+        yield part.replace("\\n", "\n").replace('\\"', '"')
 
 
 def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_chars: int) -> Mapping[str, object]:
@@ -84,33 +90,35 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
     for name, value in with_texts(inputs, inline_limit_chars).items():
         _check_name(str(name), value)
         found[str(name)] = value
-    for name, value in found.items():
-        if isinstance(value, Context):
-            continue
-        if isinstance(value, Table):
-            _written(name, value.form)
-        elif (form := _quick_form(name, value)) is not None:
-            found[name] = form
-        else:
-            _check_keys(name, value)
-            # In its JSON form, so that a tuple or a subclass is the same in every sandbox and in a resumed run.
-            found[name] = value if isinstance(value, str) else json.loads(_written(name, value))
-    data = None if "data" in found else _data_form(getattr(context, "data", None))
-    return found if data is None else {"data": data, **found}
+    found = {name: _form(name, value) for name, value in found.items()}
+    if context.data is None or "data" in found or _is_too_large(context.data):
+        return found
+    return {"data": context.data, **found}
 
 
-def _data_form(data: object) -> object | None:
-    """Return the object of a structured context for the sandbox; None if it is too large, or there is none.
+def _is_too_large(data: object) -> bool:
+    """Return whether the object of a structured context, which is JSON already, is too large for the sandbox.
 
-    It is JSON already. Its text is in the context whatever its size, so a large one is no error.
+    Its text is in the context whatever its size, so that is no error.
     """
-    if data is None:
-        return None
-    try:
-        form = _quick_form("data", data)
-        return json.loads(_written("data", data)) if form is None else form
-    except _TooLarge:
-        return None
+    return sum(len(part.encode("utf-8", "surrogatepass")) for part in json_parts(data, _ENCODER)) > _MOST_BYTES
+
+
+def _form(name: str, value: object) -> object:
+    """Return an input as a sandbox gets it.
+
+    Raises:
+        ConfigError: It is neither text nor JSON, or too large.
+    """
+    if isinstance(value, Table):
+        _written(name, value.form)
+    if isinstance(value, str | Context | Table):
+        return value
+    if (form := _quick_form(name, value)) is not None:
+        return form
+    _check_keys(name, value)
+    # In its JSON form, so that a tuple or a subclass is the same in every sandbox and in a resumed run.
+    return json.loads(_written(name, value))
 
 
 def _check_name(name: str, value: object) -> None:
@@ -132,15 +140,60 @@ def _quick_form(name: str, value: object) -> object | None:
     """
     if not isinstance(value, list | dict):
         return None
-    from pydantic_core import from_json, to_json  # late: some runs do not need it
-
-    form: object = None
+    copying = _PlainCopy()
     with suppress(ValueError, TypeError, RecursionError):  # reported by the detailed check
+        form: object = copying.copy(value)
+        if copying.size_bytes > _MOST_BYTES:
+            raise _too_large(name, copying.size_bytes)
+        return form
+    return None
+
+
+class _PlainCopy:
+    """Copies plain JSON values, long ones in parts.
+
+    Attributes:
+        size_bytes: Length as JSON of all that was copied.
+    """
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+
+    def copy(self, value: object) -> Any:
+        """Return a copy of a value.
+
+        Raises:
+            ValueError: It is not plain JSON.
+        """
+        from pydantic_core import from_json, to_json  # late: some runs do not need it
+
+        if isinstance(value, list | dict) and is_long(value):
+            return self._long(value)
         written = to_json(value)
-        if len(written) > _MOST_BYTES:
-            raise _too_large(name, len(written))
+        self.size_bytes += len(written)
         form = from_json(written, allow_inf_nan=False)
-    return form if form == value else None
+        if form != value:
+            raise ValueError
+        return form
+
+    def _long(self, value: list[Any] | dict[str, Any]) -> Any:
+        made: Any = [] if isinstance(value, list) else {}
+        add = made.extend if isinstance(value, list) else made.update
+        groups = Groups(value)
+        for group in groups:
+            before_bytes = self.size_bytes
+            if len(group) > 1 or not is_long(group):
+                add(self.copy(group))
+                self.size_bytes -= 1  # two brackets, for a comma
+            elif isinstance(group, list):
+                add([self.copy(group[0])])
+                self.size_bytes += 1
+            else:
+                add({self.copy(key): self.copy(inner) for key, inner in group.items()})
+                self.size_bytes += 2
+            groups.chars = self.size_bytes - before_bytes
+        self.size_bytes += 1
+        return made
 
 
 def _written(name: str, value: object) -> str:
@@ -165,12 +218,8 @@ def _written(name: str, value: object) -> str:
     return written
 
 
-class _TooLarge(ConfigError):
-    """An input is too large to be passed."""
-
-
-def _too_large(name: str, size_bytes: int) -> _TooLarge:
-    return _TooLarge(
+def _too_large(name: str, size_bytes: int) -> ConfigError:
+    return ConfigError(
         f"the input {name!r} has {size_bytes:,} bytes as JSON; at most {_MOST_BYTES:,} are passed: give the path of a "
         "file, or the rows as one text, which may be of any length"
     )

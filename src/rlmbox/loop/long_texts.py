@@ -1,4 +1,4 @@
-"""Work on texts that may be long, without blocking the event loop."""
+"""Work on values that may be long, without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TypeVar
 
 import anyio
 
+from rlmbox.context.json_parts import is_long
+
+_Value = TypeVar("_Value")
 _Result = TypeVar("_Result")
 
-LONG_CHARS = 100_000
-"""Length of a text above which it is worked on in a thread."""
 
-
-async def off_loop(work: Callable[[str], _Result], text: str) -> _Result:
-    """Apply a function to a text; to a long one in a thread, shielded from cancellation.
+async def off_loop(work: Callable[[_Value], _Result], value: _Value) -> _Result:
+    """Apply a function to a JSON value; to a long one in a thread, shielded from cancellation.
 
     Args:
         work: The function.
-        text: The text.
+        value: The value.
     """
-    if len(text) <= LONG_CHARS:
-        return work(text)
+    if not is_long(value):
+        return work(value)
     with anyio.CancelScope(shield=True):
-        result = await anyio.to_thread.run_sync(work, text)
+        result = await anyio.to_thread.run_sync(work, value)
     return result  # noqa: RET504 - a type checker takes a scope for one that may swallow

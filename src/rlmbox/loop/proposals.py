@@ -82,6 +82,9 @@ class Proposals:
         self._history.add_reply(said)
         # Recorded at once, and again with its outcome, so that no reply that was paid for is lost.
         task.turns.append(Turn(number, completion.text, cost_usd=replied.cost_usd))
+        # Read leniently, since what `strict` does not run is still code.
+        read = await off_loop(parse_reply, completion.text) if self._options.strict else reply
+        task.words = read.thought.strip() or task.words
         self._scope.run.budget.check(task.account)
         cells = tuple(Cell(code, number, index) for index, code in enumerate(reply.cells))
         if task.useless + 1 >= self._options.most_repeats and not cells and reply.final is None:

@@ -6,7 +6,7 @@ However it ends, the result so far is kept as the error's `partial`, and recorde
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
@@ -16,12 +16,12 @@ from rlmbox.errors import LimitExceeded, RLMError, is_interrupt
 from rlmbox.loop.answers import AnswerRules
 from rlmbox.loop.history import History
 from rlmbox.loop.limits_watch import LastAnswer
+from rlmbox.loop.long_texts import off_loop
 from rlmbox.loop.namespace import SessionNamespace
 from rlmbox.loop.recorder import SessionRecorder
 from rlmbox.loop.task import Task
 from rlmbox.models.base import Model
 from rlmbox.record.journal import RecordEnded
-from rlmbox.reply.parse import parse_reply
 from rlmbox.types import Answer, Source
 
 _Result = TypeVar("_Result")
@@ -187,7 +187,7 @@ class QuestionEnd:
             return await self._partial(task, error)
         except Exception as mistake:  # noqa: BLE001 - the caller gets the error that ended the question
             error.add_note(f"the last words could not be read: {type(mistake).__name__}: {mistake}")
-            return self.answer(task, _thought_of(task), complete=False)
+            return self.answer(task, task.words, complete=False)
 
     def _interrupted(self, task: Task, error: BaseException) -> None:
         """Record that a question was cancelled; nothing may be awaited here."""
@@ -195,7 +195,7 @@ class QuestionEnd:
             return  # its end is already recorded
         self._answers.forget()
         task.error = RLMError("the question was interrupted")
-        task.error.partial = partial = self.answer(task, _thought_of(task), complete=False)
+        task.error.partial = partial = self.answer(task, task.words, complete=False)
         self.free()
         kind = type(error).__name__
         self._recorder.note(
@@ -207,8 +207,9 @@ class QuestionEnd:
         last = await self._last_answer.ask(self._history.messages, error) if self._last_answer is not None else None
         said = last.reply if last else task.turns[-1].reply if task.turns else ""
         best = await self._answers.last_word(self._namespace, said, prose=last is not None)
-        text, value = (best.text, best.value) if best else (_thought_of(task), None)
-        text, value = self._scope.guard.restored(text), self._scope.guard.restored(value)
+        text, value = (best.text, best.value) if best else (task.words, None)
+        restored = self._scope.guard.restored
+        text, value = await off_loop(restored, text), await off_loop(restored, value)
         if last is not None:
             task.turns.append(last)
         return self.answer(task, text, value=value, complete=False)
@@ -216,9 +217,3 @@ class QuestionEnd:
 
 def _mistake(error: BaseException) -> RLMError:
     return RLMError(f"a mistake in rlmbox: {type(error).__name__}: {error}; please report it")
-
-
-def _thought_of(task: Task) -> str:
-    """Return the model's last words for a question without an answer: its prose, never its code."""
-    replies: Sequence[str] = [turn.reply for turn in reversed(task.turns) if not turn.is_last_word]
-    return next((words for words in (parse_reply(reply).thought.strip() for reply in replies) if words), "")

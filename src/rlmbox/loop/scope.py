@@ -18,12 +18,12 @@ import anyio.to_thread
 from rlmbox import __version__
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
+from rlmbox.context.json_parts import is_long
 from rlmbox.errors import ConfigError
 from rlmbox.events import AttemptFinished, Event, RunStarted, State
 from rlmbox.guard import Guard, GuardPath, RunGuard
 from rlmbox.loop.cancellation import to_its_end
 from rlmbox.loop.guarding import SessionGuard
-from rlmbox.loop.long_texts import LONG_CHARS
 from rlmbox.loop.toolbox import Toolbox
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Journal
@@ -245,17 +245,17 @@ class Scope:
         Raises:
             ValueError: They show more of the context than may leave.
         """
-        is_long = any(len(message.content) > LONG_CHARS for message in messages)
-        return await self.checked(partial(self.guard.asked, messages, model, path), is_long=is_long)
+        asked = partial(self.guard.asked, messages, model, path)
+        return await self.checked(asked, *(message.content for message in messages))
 
-    async def checked(self, check: Callable[[], _Result], *, is_long: bool) -> _Result:
-        """Return what the guard makes of a text that leaves the sandbox, checked in a thread where it is long.
+    async def checked(self, check: Callable[[], _Result], *values: object) -> _Result:
+        """Return what the guard makes of values that leave the sandbox, checked in a thread where they are long.
 
         Args:
-            check: Has the guard check it.
-            is_long: Whether it is long.
+            check: Has the guard check them.
+            values: The values.
         """
-        if not is_long and not self.run.checking.locked():
+        if not is_long(*values) and not self.run.checking.locked():
             return check()
         async with self.run.checking:
             result = await anyio.to_thread.run_sync(check)

@@ -114,6 +114,7 @@ class Task:
         max_turns: Maximum number of turns.
         end_s: Its deadline, on the monotonic clock.
         turns: The finished turns.
+        words: The model's last words: the prose of its replies, never their code.
         proposal: The proposal of the last turn or the current one; None before the first.
         answer: The answer, once there is one.
         error: The error that ended it without an answer.
@@ -136,6 +137,7 @@ class Task:
     max_turns: int
     end_s: float = math.inf
     turns: list[Turn] = field(default_factory=list)
+    words: str = ""
     proposal: Proposal | None = None
     answer: Answer | None = None
     error: BaseException | None = None

@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+from rlmbox.context.json_parts import json_parts
 from rlmbox.errors import ConfigError
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.json_schema import UnusableSchema, schema_check
@@ -20,6 +21,7 @@ MOST_ANSWERS = 4
 """Answers that are judged before it is given up: the first, and three after it was sent back with the reason."""
 
 _SHOWN_CHARS = 4_000
+_ENCODER = json.JSONEncoder()
 _MOST_PROBLEMS = 5
 
 
@@ -185,7 +187,7 @@ class AnswerType:
         from pydantic import ValidationError
 
         try:
-            return self._adapter.validate_json(json.dumps(value))
+            return self._adapter.validate_json("".join(json_parts(value, _ENCODER)))
         except ValidationError as error:
             found = error.errors(include_url=False)[:_MOST_PROBLEMS]
             said = [f"{'.'.join(str(part) for part in each['loc']) or 'the answer'}: {each['msg']}" for each in found]

@@ -12,6 +12,7 @@ from rlmbox.errors import AnswerRejected
 from rlmbox.loop.answers import AnswerRules, checked_sources
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.index_hits import is_place
+from rlmbox.loop.long_texts import off_loop
 from rlmbox.loop.recorder import SessionRecorder
 from rlmbox.loop.retrieving import Retrieval
 from rlmbox.loop.task import Task
@@ -59,10 +60,12 @@ class Verdicts:
             AnswerRejected: Too many answers were sent back.
         """
         restored = self._scope.guard.restored
-        given = replace(found, text=restored(found.text), value=restored(found.value))
+        text, value = await off_loop(restored, found.text), await off_loop(restored, found.value)
+        given = replace(found, text=text, value=value)
         typed: FinalAnswer | str = given
         if task.returns is not None:
-            typed = task.returns.read(given, in_code=in_code)
+            returns = task.returns
+            typed = await off_loop(lambda value: returns.read(replace(given, value=value), in_code=in_code), value)
         recorded = self._recorded(task)
         if recorded == "" and task.returns is not None and task.returns.is_schema:
             return typed if isinstance(typed, FinalAnswer) else given  # accepted then; JSON is stricter

@@ -12,9 +12,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-_DIGEST_CHARS = 12
-_encoded = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=repr).encode  # made once: a cell calls often
+from rlmbox.context.json_parts import json_parts
 
+_DIGEST_CHARS = 12
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=repr)  # made once: a cell calls often
 
 LAST_WORD = "conclude"
 """The part of a request's key that says that a session is asked for its best answer at a limit."""
@@ -36,8 +37,10 @@ def digest(arguments: Sequence[object], keywords: Mapping[str, object]) -> str:
         arguments: Positional arguments, as JSON values.
         keywords: Keyword arguments, as JSON values.
     """
-    text = _encoded([list(arguments), dict(keywords)])
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARS]
+    found = hashlib.sha256()
+    for part in json_parts([list(arguments), dict(keywords)], _ENCODER):
+        found.update(part.encode("utf-8", "surrogatepass"))
+    return found.hexdigest()[:_DIGEST_CHARS]
 
 
 class CallKeys:
@@ -54,15 +57,14 @@ class CallKeys:
         self.cell = cell
         self._seen: dict[str, int] = {}
 
-    def next(self, function: str, arguments: Sequence[object], keywords: Mapping[str, object]) -> str:
+    def next(self, function: str, arguments: str) -> str:
         """Return the key of a call.
 
         Args:
             function: The function's name.
-            arguments: Its positional arguments.
-            keywords: Its keyword arguments.
+            arguments: The digest of its arguments.
         """
-        call = f"{self.cell}/{function}/{digest(arguments, keywords)}"
+        call = f"{self.cell}/{function}/{arguments}"
         occurrence = self._seen.get(call, 0)
         self._seen[call] = occurrence + 1
         return f"{call}/{occurrence}"

@@ -312,10 +312,17 @@ class RLM:
         limits: Limits | None = None,
         run_id: str | None = None,
     ) -> Answer:
-        """Ask a question about a text; see `ask`."""
-        return await self._setup.answer(
-            self.session(context, question=question, returns=returns, inputs=inputs, limits=limits, run_id=run_id)
-        )
+        """Ask a question about a text; see `ask`.
+
+        What takes long to read is read in a thread, so do not change it until the answer is there.
+        """
+
+        def make() -> Session:
+            return self.session(
+                context, question=question, returns=returns, inputs=inputs, limits=limits, run_id=run_id
+            )
+
+        return await self._setup.answer(await self._setup.made(make, context, inputs))
 
     def session(
         self,
@@ -332,7 +339,8 @@ class RLM:
         """Return a session over a text, which can be asked any number of questions or run step by step.
 
         Open it with `async with rlm.session(...) as session: await session.ask(...)`, or with `with` and without
-        `await` in synchronous code.
+        `await` in synchronous code. What it is given is read at once; where that is much, and no `Context`, do it in a
+        thread: `await asyncio.to_thread(rlm.session, documents)`.
 
         Args:
             context: The text; optional if there is a retriever.
@@ -530,16 +538,19 @@ class RLM:
         """
         from rlmbox.rlm.streaming import events_of
 
-        def begin(reader: Hook) -> Session:
-            return self.session(
-                context,
-                question=question,
-                returns=returns,
-                inputs=inputs,
-                limits=limits,
-                hooks=[reader],
-                stream_replies=self._setup.requests.stream_replies is not False,
-            )
+        async def begin(reader: Hook) -> Session:
+            def make() -> Session:
+                return self.session(
+                    context,
+                    question=question,
+                    returns=returns,
+                    inputs=inputs,
+                    limits=limits,
+                    hooks=[reader],
+                    stream_replies=self._setup.requests.stream_replies is not False,
+                )
+
+            return await self._setup.made(make, context, inputs)
 
         events = events_of(begin, self._setup.answer)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -177,6 +178,29 @@ async def _go_on(
     hiding: HiddenValues | None = None,
 ) -> Answer:
     """Run a session over a record until its last question is answered."""
+    again = partial(_session_again, setup, events, lease, texts, run_id, returns, hiding, is_sealed=is_sealed)
+    session, run, others = await to_thread.run_sync(again)
+    answer = await _answer_again(session, others)
+    left = run.journal.past.unread() if is_sealed else []
+    if left:
+        raise StoreError(
+            f"the replay did not reach {len(left)} events of the record, the first of which is a {left[0].kind}"
+        )
+    return answer
+
+
+def _session_again(
+    setup: Setup,
+    events: Sequence[Event],
+    lease: Lease | None,
+    texts: _Texts,
+    run_id: str,
+    returns: Any,
+    hiding: HiddenValues | None,
+    *,
+    is_sealed: bool,
+) -> tuple[Session, RunContext, Sequence[_Put]]:
+    """Return a session over a record with its first question, its run, and the questions after that."""
     started = begun(events, run_id)
     settings: Mapping[str, Any] = started.settings
     limits = limits_of(settings)
@@ -221,13 +245,7 @@ async def _go_on(
     session = Session(
         run, text, question=first.question, returns=first.returns, limits=first.limits, inputs=inputs, options=options
     )
-    answer = await _answer_again(session, put[1:])
-    left = run.journal.past.unread() if is_sealed else []
-    if left:
-        raise StoreError(
-            f"the replay did not reach {len(left)} events of the record, the first of which is a {left[0].kind}"
-        )
-    return answer
+    return session, run, put[1:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from rlmbox.budget.limits import Limits, check_positive
 from rlmbox.config import retriever_from
 from rlmbox.context import Context
 from rlmbox.context.context import Openable
+from rlmbox.context.json_parts import is_long
 from rlmbox.errors import ConfigError, RLMError
 from rlmbox.events import Event, Hook, to_json
 from rlmbox.guard import Guard, Policy, RunGuard, secrets_of_environment
@@ -245,6 +246,21 @@ class Setup:
             streams=bool(self.requests.stream_replies if stream_replies is None else stream_replies),
         )
         return Session(run, text, question=question, returns=returns, inputs=given, options=self.options)
+
+    async def made(
+        self, make: Callable[[], Session], context: Openable | None, inputs: Mapping[str, object] | None
+    ) -> Session:
+        """Return a session, which is made in a thread if what it is given may take long to read.
+
+        Args:
+            make: Makes it.
+            context: Its text.
+            inputs: Its inputs.
+        """
+        is_text = context is None or (isinstance(context, str) and not is_long(context))
+        if not inputs and (is_text or (isinstance(context, Context) and context.data is None)):
+            return make()
+        return await to_thread.run_sync(make, abandon_on_cancel=True)
 
     async def answer(self, session: Session) -> Answer:
         """Run a session to its answer, and leave evidence where it fails and a folder for that was named.

@@ -12,7 +12,7 @@ from rlmbox.loop.session import Session
 
 
 async def events_of(
-    begin: Callable[[Callable[[Event], None]], Session], answer: Callable[[Session], Awaitable[Any]]
+    begin: Callable[[Callable[[Event], None]], Awaitable[Session]], answer: Callable[[Session], Awaitable[Any]]
 ) -> AsyncGenerator[Event, None]:
     """Yield the events of a run as they happen; leaving the loop early cancels the run.
 
@@ -27,7 +27,7 @@ async def events_of(
             event = replace(event, answer=session.answer)  # the user's own answer, in which nothing is hidden
         queue.put_nowait(event)
 
-    session = begin(put)
+    session = await begin(put)
 
     async def run() -> None:
         try:

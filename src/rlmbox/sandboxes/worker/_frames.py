@@ -26,6 +26,7 @@ from typing import Any
 import re2
 from pydantic_core import from_json
 
+from rlmbox.context.json_parts import json_parts
 from rlmbox.sandboxes.worker._values import (
     CONTAINER_BYTES,
     DIGITS,
@@ -144,7 +145,7 @@ Reply = Ready | CallFrame | Done
 
 
 def encode(message: Mapping[str, Any], written: str = "") -> bytes:
-    """Encode a frame.
+    """Encode a frame, in parts if it is long.
 
     Args:
         message: A JSON object, not empty. Lone surrogates are kept.
@@ -154,9 +155,10 @@ def encode(message: Mapping[str, Any], written: str = "") -> bytes:
         TypeError: A value cannot be encoded as JSON.
         ValueError: A number is not finite, or a container contains itself.
     """
-    text = _ENCODER.encode(message)
-    body = (f"{text[:-1]}, {written}}}" if written else text).encode("utf-8", "surrogatepass")
-    return len(body).to_bytes(4, "big") + body
+    body = b"".join(part.encode("utf-8", "surrogatepass") for part in json_parts(message, ENCODER))
+    if written:
+        body = b"".join((body[:-1], b", ", written.encode("utf-8", "surrogatepass"), b"}"))
+    return b"".join((len(body).to_bytes(4, "big"), body))
 
 
 class Inbox:
@@ -420,7 +422,7 @@ def _patterns() -> _Patterns:
 
 
 # Made once: `json.dumps` would make an encoder for each frame, which takes longer than encoding a short frame.
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def _message(frame: Any) -> Reply:

@@ -23,6 +23,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from rlmbox.context.json_parts import is_long
 from rlmbox.context.storage.stopping import STOPPED
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes.base import Host
@@ -228,11 +229,12 @@ class Link:
         if gone is not None:
             return gone
         starting = message["type"] == "start"
+        frame = await self._written(partial(encode, message, written), message, written)
         self._free_left_s = FREE_CALLS_S
         self._is_busy = not starting
         self._clock = _Clock(asyncio.get_running_loop(), timeout_s + grace_s / 2, partial(self._late, grace_s / 2))
         try:
-            begin = partial(self._converse, starting=starting, frame=encode(message, written))
+            begin = partial(self._converse, starting=starting, frame=frame)
             if any(function.at_once is not None and function.is_async for function in self._host.values()):
                 # A scope that a call's first step enters, such as anyio's timeout, must be left before outer ones.
                 async with anyio.create_task_group() as self._tasks:
@@ -248,6 +250,12 @@ class Link:
             self._clock.pause()
             self._drop_begun()
         return got
+
+    async def _written(self, write: Callable[[], bytes], *values: object) -> bytes:
+        """Return a frame with these values, written in a thread if they are long."""
+        if not is_long(*values):
+            return write()
+        return await anyio.to_thread.run_sync(write, abandon_on_cancel=True, limiter=self._threads)
 
     async def _go_on(self, got: Done | Ready | CallFrame | Lost) -> None:
         """Continue from a call that has to be awaited to the end of the request.
@@ -390,7 +398,8 @@ class Link:
     async def _answer(self, function: HostFunction, call: CallFrame) -> None:
         began = time.monotonic()
         try:
-            frame = _result(call, await self._result_of(function, call))
+            value = await self._result_of(function, call)
+            frame = await self._written(partial(_result, call, value), value)
         except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
             frame = _failure(call, error)
         free_s = self._freed(function, time.monotonic() - began)
@@ -458,6 +467,9 @@ class Link:
             if function.at_once is not None and inspect.isawaitable(result):
                 self._begun[call.id] = result
                 return False
+            if is_long(result):  # written in a thread
+                self._begun[call.id] = _itself(result)
+                return False
             frame = _result(call, result)
         except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
             frame = _failure(call, error)
@@ -476,6 +488,10 @@ def _framed(frame: bytes, free_s: float) -> bytes:
         return frame
     body = f'{{"free_s":{free_s!r},'.encode() + frame[5:]
     return len(body).to_bytes(4, "big") + body
+
+
+async def _itself(value: Any) -> Any:
+    return value
 
 
 def _result(call: CallFrame, value: Any) -> bytes:

@@ -18,13 +18,14 @@ import anyio
 import anyio.to_thread
 
 from rlmbox.context import Context
+from rlmbox.context.json_parts import is_long, json_parts
 from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes._large_text import listed, text_functions
 from rlmbox.sandboxes._texts import NamedText, most_case_bytes, placed
 from rlmbox.sandboxes.base import Host
-from rlmbox.sandboxes.worker._frames import Done
+from rlmbox.sandboxes.worker._frames import ENCODER, Done
 from rlmbox.sandboxes.worker._language import LANGUAGE
 from rlmbox.sandboxes.worker._laying_out import LaidOut
 from rlmbox.sandboxes.worker._link import PARALLEL_CALLS, Link, Lost
@@ -50,7 +51,6 @@ RESERVED = ("context", "P", "query", "SHOW_VARS")
 
 _Result = TypeVar("_Result")
 _START_TIMEOUT_S = 30.0
-_BRIEF_ITEMS = 100
 _QUICK_BYTES = 1 << 20  # handing over so much takes less time than a thread switch
 _TYPES: dict[CellOutcome, str] = {
     "timeout": "ExecutionTimeout",
@@ -325,8 +325,8 @@ class WorkerSandbox:
     async def _inputs_as_json(self) -> str:
         """Return the inputs that are neither texts nor tables as JSON, in a thread if they are many."""
         values = {name: each for name, each in self._inputs.items() if not isinstance(each, Context | Table)}
-        if all(map(_is_brief, values.values())):
-            return json.dumps(values)
+        if not is_long(values):
+            return ENCODER.encode(values)
         return await anyio.to_thread.run_sync(_as_json, values)
 
     def _start_frame(self, texts: dict[str, dict[str, Any]], language: Mapping[str, str]) -> dict[str, Any]:
@@ -424,19 +424,22 @@ def _large_note(names: Sequence[str]) -> str:
     return _LARGE_NOTE.format(names=listed(names), acts=acts, too=too, name=names[0])
 
 
-def _is_brief(value: object) -> bool:
-    """Return whether serializing a value takes less time than a thread switch."""
-    if isinstance(value, dict | list):
-        items = list(value.values()) if isinstance(value, dict) else value
-        return len(items) < _BRIEF_ITEMS and all(not isinstance(each, dict | list) for each in items)
-    return not isinstance(value, str) or len(value) < _QUICK_BYTES
+class _QuickEncoder:
+    """Writes JSON values in a third of the time that `json` takes."""
+
+    item_separator, key_separator, sort_keys = ",", ":", False
+
+    @staticmethod
+    def encode(o: object) -> str:
+        """Return a value as JSON."""
+        from pydantic_core import to_json  # a session without inputs does not need it
+
+        try:
+            return to_json(o).decode()
+        except ValueError:  # a lone surrogate, which `json` accepts
+            return ENCODER.encode(o)
 
 
 def _as_json(values: Mapping[str, object]) -> str:
     """Serialize JSON values."""
-    from pydantic_core import to_json  # three times as quick, and not needed by a session without inputs
-
-    try:
-        return to_json(values).decode()
-    except ValueError:  # a lone surrogate, which `json` accepts
-        return json.dumps(values, ensure_ascii=False, allow_nan=False)
+    return "".join(json_parts(values, _QuickEncoder))
