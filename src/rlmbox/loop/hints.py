@@ -113,13 +113,29 @@ _SYNTAX: tuple[tuple[str, str], ...] = (
 
 # Errors of rlmbox's own that end with what to write instead.
 _NAMES_A_WAY = re.compile(
-    r"not (?:available )?in this REPL(?:'s Python)?: |context\[a:b\]|\bctx\.\w{1,30}\(|`for line in |: rewrite it, or "
+    r"not (?:available )?in this REPL(?:'s Python)?: |context\[a:b\]|\bctx\.\w{1,30}\(|`for line in |"
+    r": rewrite it, or |would not fit in memory"
 )
 _VALUES: tuple[tuple[str, str], ...] = (
     ("invalid literal for int", _NO_NUMBER),
     ("could not convert string to float", _NO_NUMBER),
     ("values to unpack", "Print one of the values and its len(...): some have more or fewer parts than you unpack."),
     ("does not match format", "Print the text and fit the format to it; where there are other formats, try each."),
+)
+_TYPE_ERRORS: tuple[tuple[str, str], ...] = (
+    ("NoneType", _IS_NONE),
+    ("await", "Call the function without await; it gives its result at once."),
+    ("coroutine", "An async function gives its result only with await. Define it without async."),
+    (
+        "not callable",
+        "A variable may have the name of a function, such as list or str. Give the variable another name.",
+    ),
+    ("string indices must", _NEEDS_DICT),
+    ("list indices must", "The value is a list. Take an item by its position first, such as value[0]."),
+    ("'HostObject'", _OF_CTX),
+    ("unhashable", "Lists and dictionaries cannot be keys. Use tuple(x) or json.dumps(x) as the key."),
+    ("not JSON serializable", "Write json.dumps(value, default=str), or make a list of a set before."),
+    ("keys must be str", "Make the keys strings first, as with {str(k): v for k, v in d.items()}."),
 )
 _IMPORTED_FROM = (
     "collections", "datetime", "functools", "itertools", "io", "dataclasses", "typing", "statistics", "decimal",
@@ -226,21 +242,9 @@ def _of_type(message: str, names: Sequence[str]) -> str | None:
         return f"Look at the arguments of {call[1]} in the system prompt, where its signature is."
     if call:
         return f"Look at the arguments that {call[1]} takes."
-    if "NoneType" in message:
-        return _IS_NONE
-    if "await" in message:
-        return "Call the function without await; it gives its result at once."
-    if "coroutine" in message:
-        return "An async function gives its result only with await. Define it without async."
-    if "not callable" in message:
-        return "A variable may have the name of a function, such as list or str. Give the variable another name."
-    if "string indices must" in message:
-        return _OF_DATA if "data" in names else _NEEDS_DICT
-    if "'HostObject'" in message:
-        return _OF_CTX
-    if "unhashable" in message:
-        return "Lists and dictionaries cannot be keys. Use tuple(x) or json.dumps(x) as the key."
-    return _CONVERT
+    if "string indices must" in message and "data" in names:
+        return _OF_DATA
+    return next((advice for part, advice in _TYPE_ERRORS if part in message), _CONVERT)
 
 
 def _of_value(message: str, names: Sequence[str]) -> str | None:
