@@ -142,6 +142,31 @@ WHOLE_CELLS = {
     "lines to a function": ("from itertools import islice", "list(islice(context.splitlines(), 2))"),
     "lines one by one": ("it = iter(context.splitlines())", "next(it), next(it), sum(1 for _ in it)"),
     "characters one by one": ("it = iter(context)", "next(it), next(it)"),
+    "lines in a generator expression": (
+        "kept = (line for line in context.splitlines() if '7' in line)",
+        "next(kept), len([*kept])",
+    ),
+    "characters in a generator expression": ("kept = (c for c in context if c > 'm')", "next(kept), next(kept)"),
+    "words of lines": (
+        "words = (w for line in context.splitlines() for w in line.split())",
+        "next(words), next(words)",
+    ),
+    "lines that a cell changes": (
+        "lines = context.splitlines()\nlines.sort()\nlines.append('x')",
+        "lines[0], lines[-1], len(lines)",
+    ),
+    "parts that are read on": (
+        (
+            "found = []\nat = context.find('77')\nwhile at >= 0:\n    found.append(context[max(0, at - 9) : at + 9])\n"
+            "    at = context.find('77', at + 1)"
+        ),
+        "found",
+    ),
+    "parts to and fro": (
+        "",
+        "[context[a:a + n] for a in (0, 5, 15_990, 16_010, 9, 32_001, 210_000) for n in (1, 5_000, 20)]",
+    ),
+    "lines in JSON": ("import json", "len(json.dumps({'lines': context.splitlines()}))"),
     "a fold": ("import functools", "functools.reduce(lambda n, line: n + len(line), context.splitlines(), 0)"),
     "look-behind": ("import re", "re.findall(r'(?<=line )9\\d+', context)[:3]"),
     "look-ahead": ("import re", "[m.start() for m in re.finditer(r'\\n(?=line 7)', context)][:3]"),
@@ -342,14 +367,23 @@ async def test_wrong_arguments_have_the_error_of_a_str(medium: MontySandbox, mis
         ("context * 2", "str(context)"),
         ("{context}", "use a position or a slice"),
         ("min([context, 'a'])", "str(context)"),
-        ("context.splitlines().append('x')", "list(context.splitlines())"),
-        ("import json\njson.dumps({'lines': context.splitlines()})", "list(context.splitlines())"),
     ],
 )
 async def test_what_needs_a_real_str_says_how_to_have_one(medium: MontySandbox, code: str, way: str) -> None:
     error = (await run(medium, code)).error
     assert error is not None
     assert way in error.message
+
+
+async def test_lines_that_are_many_say_how_to_have_a_real_list() -> None:
+    sandbox = MontySandbox()
+    await sandbox.start(LIMITS, Context.from_text("é" * 2_000_000 + "\nline"), {})
+    try:
+        error = (await run(sandbox, "context.splitlines().append('x')")).error
+    finally:
+        await sandbox.close()
+    assert error is not None
+    assert "list(context.splitlines())" in error.message
 
 
 async def test_positions_are_found_one_by_one(medium: MontySandbox) -> None:

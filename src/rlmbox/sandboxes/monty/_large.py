@@ -30,7 +30,7 @@ _TAKERS = frozenset(
     "all any enumerate filter frozenset iter list map max min reversed set sorted sum tuple zip".split()  # noqa: SIM905
 )
 # Others that take a `str`, or ours that do.
-_OTHER_TAKERS = frozenset("bytes dict float hash int ord set_made".split())  # noqa: SIM905
+_OTHER_TAKERS = frozenset("bytes dict float generator hash int ord set_made".split())  # noqa: SIM905
 _ORDINARY_CALLS = _TAKERS | {"range", "dict"}
 _ORDINARY_METHODS = frozenset({"items", "keys", "values"})
 # Methods of patterns, `re` and `json` that need the whole text; the others of `re` accept the handle.
