@@ -142,5 +142,9 @@ def test_joiners_of_scripts_and_emoji_reach_the_terminal(text: str) -> None:
     assert printable(text) == text
 
 
+def test_a_separator_of_lines_does_not_reach_the_terminal() -> None:
+    assert printable("a\u2028b\u2029\n") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}\n"
+
+
 def test_a_joiner_that_joins_nothing_does_not_reach_the_terminal() -> None:
     assert printable("pass\u200dword") == "pass\N{REPLACEMENT CHARACTER}word"

@@ -6,6 +6,8 @@ import json
 import os
 import sys
 
+from rlmbox.guard.visible import printable
+
 
 def never_fail_to_encode() -> None:
     """Let characters that standard output and standard error cannot encode be printed as escapes."""
@@ -31,14 +33,18 @@ def open_closed_streams() -> None:
 
 
 def print_json(value: object, *, indent: int | None = 2) -> None:
-    """Print a JSON value; characters that standard output cannot encode are JSON's own escapes.
+    """Print a JSON value, with JSON's escapes for what cannot be encoded and what would have an effect on a terminal.
 
     Args:
         value: Of what JSON has.
         indent: Spaces for each level; None for one line.
     """
     takes_all = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "").startswith("utf")
-    print(json.dumps(value, ensure_ascii=not takes_all, indent=indent), flush=True)  # noqa: T201
+    text = json.dumps(value, ensure_ascii=not takes_all, indent=indent)
+    if sys.stdout.isatty():
+        shown = printable(text)
+        text = "".join(c if c == s else json.dumps(c)[1:-1] for c, s in zip(text, shown, strict=True))
+    print(text, flush=True)  # noqa: T201
 
 
 def output_failed(error: OSError) -> int:

@@ -27,7 +27,7 @@ _SHOWN = re.compile(
 
 _PLAIN = re.compile("[A-Za-z \n\u3040-\u9fff]{2}")
 _PIECE_CHARS = 1 << 20
-_UNSEEN, _MARK = ("Cc", "Cf", "Cs"), "\N{REPLACEMENT CHARACTER}"
+_UNSEEN, _MARK = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\N{REPLACEMENT CHARACTER}"
 
 
 def make_visible(text: str) -> str:
@@ -56,7 +56,8 @@ def printable(text: str) -> str:
     """Return text that has no effect on a terminal except to be shown.
 
     Args:
-        text: Any text; control characters except tab and newline become U+FFFD, and so do joiners that join nothing.
+        text: Any text; control characters except tab and newline become U+FFFD, and so do line separators and joiners
+            that join nothing. No other character changes, nor does its place.
     """
     joins = {found.start() for found in _JOINS.finditer(text)}
     return "".join(
