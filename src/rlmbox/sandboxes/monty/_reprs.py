@@ -27,7 +27,10 @@ _OF_MODULE = re.compile(r"<function (\w+)( at 0x2[0-9a-f]{5})?>")
 _OBJECT = re.compile(r"<([A-Za-z_]\w*) object( at 0x[0-9a-f]+)?>")
 _CLASS = re.compile(r"<class '([A-Za-z_]\w*)'>")
 _OF_TIMES = re.compile(r", tm_gmtoff=[^,()]*, tm_zone='[^']*'\)")
-_OF_PATTERNS = {f"<class '{name}'>": f"<class 're.{name}'>" for name in ("Match", "Pattern")}
+_OF_MODULES = {
+    f"<class '{name}'>": f"<class '{module}.{name}'>"
+    for module, name in (("re", "Match"), ("re", "Pattern"), ("collections", "Counter"))
+}
 _OF_BUILTINS = {"<built-in function type>": "<class 'type'>", "<class 'iterator'>": "<built-in function iter>"}
 _LAMBDA = "<lambda>"
 _OWN = "own_"
@@ -70,13 +73,15 @@ def of_cpython(text: str, known: Known) -> str:
         if name.startswith(_OF_OPERATOR):
             return f"<built-in function {name.removeprefix(_OF_OPERATOR)}>"
         owner = getattr(builtins, name.removeprefix(_OWN), None) if name.startswith(_OWN) else None
+        if owner is None and place == _OF_CLOSURES:
+            raise MethodShown  # of ours as well
         if owner is None:
             return f"<function {name}{place}>"
         return repr(owner)
 
     def of_class(found: re.Match[str]) -> str:
         if found[1] not in classes:
-            return _OF_PATTERNS.get(found[0], found[0])
+            return _OF_MODULES.get(found[0], found[0])
         return found[0].replace(found[1], f"__main__.{found[1]}", 1)
 
     text = _QUOTED.sub(r"'\1'", _FUNCTION.sub(named, _of_python(text)))

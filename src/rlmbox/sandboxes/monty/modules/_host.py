@@ -15,8 +15,8 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+from rlmbox.sandboxes.monty.modules._attributes import has_attribute
 from rlmbox.sandboxes.monty.modules._regex import pattern_facts
-from rlmbox.sandboxes.monty.modules._special import has_special
 from rlmbox.types import HostFunction
 
 _MAX_CODED = 64 * 1024 * 1024
@@ -158,7 +158,7 @@ def isoformat(kind: str, text: str) -> list[Any]:
 
 
 HOST_FUNCTIONS = (
-    HostFunction("_rlm_has_special", has_special, "", pure=True),
+    HostFunction("_rlm_has_attribute", has_attribute, "", pure=True),
     HostFunction("_rlm_isoformat", isoformat, "", pure=True),
     HostFunction("_rlm_strptime", strptime, "", pure=True),
     HostFunction("_rlm_ascii_digits", ascii_digits, "", pure=True),

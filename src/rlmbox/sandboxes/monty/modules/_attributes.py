@@ -1,4 +1,4 @@
-"""Which special methods the objects of a type have in CPython; Monty tells none of them."""
+"""Which attributes the objects of a type have in CPython; Monty tells few of its own types, and no special one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TYPES: dict[str, type] = {
         for kind in map(type, (None, print, builtins, _VIEWED.keys(), _VIEWED.values(), _VIEWED.items()))
     },
     **{f"{kind}_iterator": type(iter([])) for kind in ("list", "tuple", "str", "dict", "range", "set")},
-    **{one.__name__: one for one in (Counter, defaultdict)},
+    **{one.__name__: one for one in (Counter, defaultdict, date, datetime, time, timedelta, deque, Decimal)},
     **{f"{one.__module__}.{one.__qualname__}": one for one in (date, datetime, time, timedelta)},
     "collections.defaultdict": defaultdict,
     "collections.deque": deque,
@@ -37,12 +37,12 @@ _TYPES: dict[str, type] = {
 """Types by their names in Monty."""
 
 
-def has_special(kind: str, name: str) -> bool:
-    """Return whether the objects of a type have a special method, as `hasattr` tells; a host function.
+def has_attribute(kind: str, name: str) -> bool:
+    """Return whether the objects of a type have an attribute, as `hasattr` tells; a host function.
 
     Args:
-        kind: The type's name in Monty, after `type ` if the object is the type itself.
-        name: The method's.
+        kind: The type's name in Monty, after `type ` if the object is the type itself. Any other is a cell's own.
+        name: The attribute's.
     """
     found = _TYPES.get(kind.removeprefix("type "), _Plain)
     if kind.startswith("type "):
