@@ -70,6 +70,19 @@ async def opened(
         await sandbox.close()
 
 
+async def test_a_value_too_long_to_be_shown_leaves_whole_or_is_refused_by_its_size() -> None:
+    async with opened(limits=replace(LIMITS, memory_bytes=2**30)) as sandbox:
+        await sandbox.execute(Cell("text = 'ab ' * 13_000_000\nmany = [['a'] * 1000] * 1500"))
+        whole = await sandbox.execute(Cell("text"))
+        assert isinstance(whole.value, str)
+        assert (len(whole.value), whole.value_repr) == (39_000_000, "<str, too large to be shown>")
+        refused = await sandbox.execute(Cell("many"))
+        assert refused.error is not None
+        assert refused.error.message.startswith("the value is too large to leave the cell")
+        beside = await sandbox.execute(Cell("n = len(many)\nmany"))
+        assert (beside.error, beside.value) == (None, beside.value_repr)
+
+
 async def test_too_many_steps_end_the_cell_and_keep_the_variables() -> None:
     async with opened(steps=1_000) as sandbox:
         execution = await sandbox.execute(Cell("x = 1\nfor i in range(10**6):\n    x += 1"))

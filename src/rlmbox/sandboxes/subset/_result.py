@@ -52,21 +52,35 @@ def cell_error(session: SubsetSession, error: SubsetError) -> tuple[CellOutcome,
     return outcome, CellError(name, message, trace, error.line)
 
 
-def value_of(session: SubsetSession, value: Any) -> tuple[object, str | None]:
-    """Return the JSON form and the bounded `repr` of the last expression's value; twice None for None."""
+def value_of(session: SubsetSession, value: Any, *, must_leave: bool) -> tuple[object, str | None]:
+    """Return the JSON form and the bounded `repr` of the last expression's value; twice None for None.
+
+    Args:
+        session: The cell's session.
+        value: The value.
+        must_leave: Whether the expression is the whole cell, which then fails if the value is too large to leave. Any
+            other cell has done its work, and only the `repr` is returned.
+
+    Raises:
+        ValueError: It is too large, and must leave.
+    """
     if value is None:
         return None, None
     try:
         shown = encodable(cut_middle(session.shown(value), MESSAGE_CHARS))
     except (Uncatchable, RecursionError):
         shown = f"<{same_kind(value)}, too large to be shown>"
-        return shown, shown
     if value.__class__ not in CONTAINERS | SCALARS | {range}:
         return shown, shown
     try:
         return shown_form(session.meter, value), shown
-    except (Uncatchable, RecursionError, ValueError, TypeError):
-        return shown, shown
+    except (Uncatchable, ValueError) as error:
+        if must_leave:
+            problem = error.message if isinstance(error, Uncatchable) else str(error)
+            raise ValueError(f"the value is too large to leave the cell: {problem}") from None
+    except (RecursionError, TypeError):
+        pass
+    return shown, shown
 
 
 def describe_value(value: Any) -> str:

@@ -304,7 +304,11 @@ class SubsetSandbox:
         if result.error is not None:
             outcome, error = cell_error(session, result.error)
             return Execution(outcome, stdout, "", dropped, error, restored=restored)
-        value, shown = value_of(session, result.value)
+        try:
+            value, shown = value_of(session, result.value, must_leave=result.is_expression)
+        except ValueError as problem:
+            error = CellError("ValueError", str(problem), f"ValueError: {problem}")
+            return Execution("error", stdout, "", dropped, error, restored=restored)
         return Execution("ok", stdout, "", dropped, None, value, shown, restored=restored)
 
     def _restored(self, session: SubsetSession) -> tuple[str, ...]:

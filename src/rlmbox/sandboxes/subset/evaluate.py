@@ -83,11 +83,13 @@ class CellResult:
         error: How it failed, or None.
         value: Value of its last bare expression; None without one.
         steps: Number of steps it took.
+        is_expression: Whether it is nothing but that expression.
     """
 
     error: SubsetError | None
     value: Any
     steps: int
+    is_expression: bool = False
 
 
 class SubsetSession:
@@ -180,7 +182,7 @@ class SubsetSession:
         finally:
             meter.held.clear()
             meter.frames.clear()
-        return CellResult(None, value, meter.steps)
+        return CellResult(None, value, meter.steps, is_expression=prepared.body is None)
 
     def _described(self, error: BaseException) -> SubsetError:
         if isinstance(error, MemoryError):
