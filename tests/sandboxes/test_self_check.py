@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -299,3 +301,37 @@ async def test_by_name_auto_is_the_jail_where_it_holds() -> None:
     finally:
         await sandbox.close()
     assert sandbox_from("jail") is JailSandbox
+
+
+_BY_NAME_AUTO = """
+import anyio, resource, sys
+from rlmbox.context import Context
+from rlmbox.sandboxes.auto import AutoSandbox
+from rlmbox.types import Cell, CellLimits
+
+async def main():
+    sandbox = AutoSandbox(["jail", "monty"])
+    await sandbox.start(CellLimits(), Context.from_text("x"), {})
+    print(sandbox.name, (await sandbox.execute(Cell("6 * 7"))).value, sandbox.reason)
+    await sandbox.close()
+
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+most = int(sys.argv[1]) if len(sys.argv) > 1 else hard
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+anyio.run(main)
+"""
+
+
+@needs_jail
+def test_auto_checks_anew_where_what_held_before_cannot_be_started(tmp_path: Path) -> None:
+    def chosen(*arguments: str) -> str:
+        command = [sys.executable, "-c", _BY_NAME_AUTO, *arguments]
+        environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+        return subprocess.run(command, capture_output=True, text=True, env=environment).stdout
+
+    assert chosen().startswith("jail 42")
+    limited = chosen("128")
+    assert limited.startswith("monty 42")
+    assert "not jail" in limited
+    assert "ulimit -n" in limited
+    assert chosen().startswith("jail 42")

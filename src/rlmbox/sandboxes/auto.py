@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, RLMError, SandboxError, SandboxUnavailable
@@ -174,11 +175,21 @@ class AutoSandbox:
         """Choose a sandbox and start it; see `Sandbox.start` and `auto_sandbox`."""
         if self._sandbox is not None or self._closed:
             raise SandboxError("a sandbox can be started only once; make a new one")
+        await self._start(limits, context, host, query=query, seed=seed, inputs=inputs)
+
+    async def _start(self, *arguments: Any, fresh: bool = False, **options: Any) -> None:
         maker, self.choice = await auto_sandbox(
-            self._names, makers=self._makers, packages=self._packages, type_check=self._type_check
+            self._names, makers=self._makers, packages=self._packages, type_check=self._type_check, fresh=fresh
         )
-        self._sandbox = maker()
-        await self._sandbox.start(limits, context, host, query=query, seed=seed, inputs=inputs)
+        sandbox = self._sandbox = maker()
+        try:
+            await sandbox.start(*arguments, **options)
+        except SandboxUnavailable:
+            if fresh or self._makers is not None:  # nothing was kept of a check
+                raise
+            await sandbox.close()
+            # What held when it was checked may not hold here and now, such as under a lower limit of open files.
+            await self._start(*arguments, fresh=True, **options)
 
     async def execute(self, cell: Cell) -> Execution:
         """Run a cell; see `Sandbox.execute`."""
