@@ -9,8 +9,9 @@ import pytest
 
 from rlmbox import RLM, Tool
 from rlmbox.errors import ModelError
-from rlmbox.events import SubcallFinished, SubcallStarted
+from rlmbox.events import HostCallFinished, SubcallFinished, SubcallStarted
 from rlmbox.guard import Finding, Guard
+from rlmbox.record.bodies import body_of, event_of
 from rlmbox.record.hiding import LONG_CHARS
 from rlmbox.record.journal import MemoryStore
 from rlmbox.testing import ScriptedModel
@@ -124,3 +125,45 @@ async def test_long_prompts_are_checked_beside_the_event_loop_and_what_is_hidden
         "REDACTED: case 4>": False,
     }
     assert sent == numbered
+
+
+def row(number: int) -> dict[str, str]:
+    return {"name": f"row {number}", "note": f"nothing {number}\nof note"}
+
+
+async def test_many_short_texts_of_a_run_are_looked_through_beside_the_event_loop() -> None:
+    on_loop: list[str] = []
+
+    def cases(text: str) -> list[Finding]:
+        if text.endswith("of note") and threading.current_thread() is threading.main_thread():
+            on_loop.append(text)
+        return [Finding("case", *found.span(), "hidden") for found in re.finditer("case-[0-9]+", text)]
+
+    store = MemoryStore()
+    rows = [row(number) for number in range(9_000)] + [{"name": SECRET, "note": "of note"}]
+    rlm = RLM(
+        ScriptedModel([repl("FINAL(len(rows) + len(data))")]),
+        store=store,
+        sandbox="monty",
+        guard=Guard("off", detectors=[cases]),
+    )
+
+    answer = await rlm.aask("How many?", rows, inputs={"rows": rows}, run_id="r")
+
+    assert answer.value == 18_002
+    assert not on_loop
+    assert SECRET not in str(store._events["r"][0].inputs)  # type: ignore[attr-defined]
+    assert (await rlm.areplay("r")).value == 18_002
+
+
+async def test_an_event_with_long_texts_comes_back_from_a_store_as_it_was() -> None:
+    texts = {LONG: LONG, "again": [LONG, {"$payload": LONG}], "short": "set aside", "other": "é\ud83d\x00" * LONG_CHARS}
+    event = HostCallFinished(
+        run_id="r", session_id="s", parent_id=None, depth=0, state="ACTION", key="k", function="f", value=texts
+    )
+    payloads: dict[str, str] = {}
+
+    body = body_of(event, payloads.__setitem__)
+
+    assert event_of(body, payloads.__getitem__) == event
+    assert len(payloads) == 2

@@ -113,7 +113,7 @@ class Approval:
                 raise
             raise ConfigError(f"approve raised {type(error).__name__}: {error}") from error
         if not isinstance(decision, bool | str | Replace):
-            raise ConfigError(f"approve returns True, False, a reason or Replace(code), not {decision!r}")
+            raise ConfigError(f"approve returns True, False, a reason or Replace(code), not {decision!r:.200}")
         self._approved = self._approved or decision is True
         return decision
 

@@ -134,7 +134,8 @@ class RunContext:
         fields: Mapping[str, Any] = {"version": __version__}
         if self.describe is not None and self.journal.past.peek(self.id, RunStarted) is None:
             fields = await anyio.to_thread.run_sync(self.describe)
-        await Scope.root(self).tell(RunStarted, "INIT", **fields)
+        if self.journal.read_back(self.id, RunStarted) is None:
+            await self.journal.begin(Scope.root(self).event(RunStarted, "INIT", **fields))
 
     async def close(self) -> None:
         """Close the connections of tools, make the record durable and release it.

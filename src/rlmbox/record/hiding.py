@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import anyio.to_thread
 
+from rlmbox.context.json_parts import is_long
 from rlmbox.events import Event, ReplyDelta, RunStarted
 from rlmbox.guard import Finding
 
@@ -67,7 +68,8 @@ class HiddenValues:
     ) -> None:
         self._find = find
         self._suspects = suspects
-        self._plain: frozenset[str] = frozenset()  # texts of the current event with nothing to hide
+        self._ahead: dict[int, dict[str, list[_Span]]] = {}  # results for events searched in advance, by identity
+        self._now: Mapping[str, list[_Span]] = {}  # those for the current event
         self._values = dict(known or {})
         self._placeholders = {(_is_number(name), value): name for name, value in self._values.items()}
         self._found: dict[str, list[_Span]] = {}  # results for the last long texts, searched in advance
@@ -87,39 +89,46 @@ class HiddenValues:
 
     def shown(self, event: _Each) -> _Each:
         """Return an unstored event as readers receive it; new values are stored with the next stored event."""
-        if not self._plain and isinstance(event, RunStarted):
-            self._plain = self._plain_texts(event)
-        found: _Each = _mapped(event, self._hidden_text, self._hidden_number)
-        self._plain = frozenset()
+        ahead = self._ahead.pop(id(event), None)
+        self._now = self._searched(event) if ahead is None and isinstance(event, RunStarted) else ahead or {}
+        found: _Each = mapped(event, self._hidden_text, self._hidden_number)
+        self._now = {}
         return found
 
     async def look_through(self, event: Event) -> None:
-        """Search the long texts of an event in a thread, so that hiding it then takes almost no time.
+        """Search an event in a thread if its texts are long, or many, so that hiding it then takes almost no time.
 
         Args:
             event: The event, before it is hidden or shown.
         """
-        texts = [text for text in set(long_texts(event)) if text not in self._seen]
-        if texts:
-            found = await anyio.to_thread.run_sync(lambda: {text: self._spans(text) for text in texts})
-            for old in list(self._found)[:-_KEPT_LONG_TEXTS]:
-                del self._found[old]
-            self._found |= found
-        if isinstance(event, RunStarted):
-            self._plain = await anyio.to_thread.run_sync(self._plain_texts, event)
+        members = _members(type(event))  # type: ignore[arg-type]  # mypy holds that a class has no hash
+        if is_long(*(getattr(event, name) for name, _ in members)):
+            for cancelled in list(self._ahead)[:-_KEPT_LONG_TEXTS]:
+                del self._ahead[cancelled]
+            self._ahead[id(event)] = await anyio.to_thread.run_sync(self._searched, event)
+            found = await anyio.to_thread.run_sync(self._searched_long, event)
+        elif any(text not in self._seen for text in long_texts(event)):
+            found = await anyio.to_thread.run_sync(self._searched_long, event)
+        else:
+            return
+        for old in list(self._found)[:-_KEPT_LONG_TEXTS]:
+            del self._found[old]
+        self._found |= found
 
-    def _plain_texts(self, event: RunStarted) -> frozenset[str]:
-        """Scan the texts and numbers of many inputs together, and return those with nothing to hide."""
-        texts: set[str] = set()
-        if self._suspects is not None:
-            _collect([event.inputs, event.tables], texts)
-        if self._suspects is None or len(texts) < _MANY_TEXTS:
-            return frozenset()
-        return frozenset(texts - self._suspects(texts))
+    def _searched_long(self, event: Event) -> dict[str, list[_Span]]:
+        """Return what is to be hidden in the long texts of an event."""
+        return {text: self._spans(text) for text in set(long_texts(event)) if text not in self._seen}
+
+    def _searched(self, event: Event) -> dict[str, list[_Span]]:
+        """Return what is to be hidden in an event's texts and numbers; many that have nothing are searched together."""
+        texts = {text for text in _collected(event) if len(text) >= _LEAST_CHARS}
+        are_many = self._suspects is not None and len(texts) >= _MANY_TEXTS
+        suspects = self._suspects(texts) if self._suspects is not None and are_many else texts
+        return {text: self._spans(text) if text in suspects else [] for text in texts if len(text) <= LONG_CHARS}
 
     def _hidden_text(self, text: str) -> str:
         """Return a text with values hidden; cached, because the output of cells recurs in turns and in answers."""
-        if text in self._plain:
+        if self._now.get(text) == []:
             return text
         found = self._seen.get(text)
         if found is None:
@@ -158,7 +167,7 @@ class HiddenValues:
     def _without(self, text: str) -> str:
         if len(text) < _LEAST_CHARS:
             return text
-        found = self._found.get(text) if len(text) > LONG_CHARS else None
+        found = self._found.get(text) if len(text) > LONG_CHARS else self._now.get(text)
         spans = self._spans(text) if found is None else found
         if "<HIDDEN: " in text:  # restores a text that contains what looks like a placeholder unchanged
             spans = _with_literals(text, spans)
@@ -177,7 +186,7 @@ class HiddenValues:
         if not _LEAST_NUMBER <= abs(value) < 10**20 or value != int(value):
             return value
         digits = str(abs(int(value)))
-        if digits in self._plain:
+        if self._now.get(digits) == []:
             return value
         kind = next((each.kind for each in self._find(digits) if each.effect == "hidden"), None)
         return value if kind is None else self._placeholder(_NUMBER + kind, repr(value))
@@ -301,7 +310,7 @@ def whole(events: Sequence[Event]) -> list[Event]:
             return json.loads(table[text])
         return _PLACEHOLDER.sub(lambda found: table.get(found[0], found[0]), text)
 
-    return [_mapped(without_table(event), restored) for event in events]
+    return [mapped(without_table(event), restored) for event in events]
 
 
 def _with_literals(text: str, spans: list[_Span]) -> list[_Span]:
@@ -310,7 +319,7 @@ def _with_literals(text: str, spans: list[_Span]) -> list[_Span]:
     return sorted([*free, *literals])
 
 
-def _mapped(value: Any, change: Callable[[str], object], of_number: _OfNumber = None, is_data: bool = False) -> Any:
+def mapped(value: Any, change: Callable[[str], object], of_number: _OfNumber = None, is_data: bool = False) -> Any:
     """Return a value with its texts changed; the same object if none are.
 
     Args:
@@ -329,20 +338,20 @@ def _mapped(value: Any, change: Callable[[str], object], of_number: _OfNumber = 
         changed = {}
         for name, holds_data in members:
             old = getattr(value, name)
-            new = old if old is None else _mapped(old, change, of_number, is_data or holds_data)
+            new = old if old is None else mapped(old, change, of_number, is_data or holds_data)
             if new is not old:
                 changed[name] = new
         return replace(value, **changed) if changed else value
     if isinstance(value, int | float):
         return of_number(value) if is_data and of_number is not None and not isinstance(value, bool) else value
     if isinstance(value, Mapping):
-        mapped = {
-            _mapped(key, change, of_number, is_data): _mapped(item, change, of_number, is_data)
+        made = {
+            mapped(key, change, of_number, is_data): mapped(item, change, of_number, is_data)
             for key, item in value.items()
         }
-        return value if _is_same(mapped.items(), value.items()) else mapped
+        return value if _is_same(made.items(), value.items()) else made
     if isinstance(value, list | tuple):
-        items = [_mapped(item, change, of_number, is_data) for item in value]
+        items = [mapped(item, change, of_number, is_data) for item in value]
         return value if all(map(_is_one, items, value)) else type(value)(items)
     return value
 
@@ -355,14 +364,16 @@ def _members(kind: type) -> tuple[tuple[str, bool], ...]:
     return tuple((each.name, each.name in _HOLD_NUMBERS) for each in fields(kind) if each.name not in _NAMES)
 
 
-def _collect(value: object, texts: set[str]) -> None:
-    """Collect the texts of a JSON value, including keys, and the digits of long numbers; except placeholders."""
-    todo = [value]
+def _collected(event: Event) -> set[str]:
+    """Return the texts of an event, including keys, and the digits of long numbers; except placeholders."""
+    texts, todo = set[str](), list[Any]([event])
     while todo:
         each = todo.pop()
         if isinstance(each, str):
             if "<HIDDEN: " not in each:
                 texts.add(each)
+        elif members := _members(type(each)):  # type: ignore[arg-type]  # mypy holds that a class has no hash
+            todo += (getattr(each, name) for name, _ in members)
         elif isinstance(each, Mapping):
             todo += each.keys()
             todo += each.values()
@@ -370,6 +381,7 @@ def _collect(value: object, texts: set[str]) -> None:
             todo += each
         elif isinstance(each, int | float) and _LEAST_NUMBER <= abs(each) < 10**20 and each == int(each):
             texts.add(str(abs(int(each))))
+    return texts
 
 
 def _is_same(mapped: Iterable[tuple[Any, Any]], value: Iterable[tuple[Any, Any]]) -> bool:

@@ -16,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 import anyio
 
+from rlmbox.context.json_parts import is_long
 from rlmbox.errors import StoreError, is_interrupt
 from rlmbox.events import (
     AttemptFinished,
@@ -290,6 +291,25 @@ class Journal:
         if self._hiding is not None and self.is_told and not self.is_sealed:
             await self._hiding.look_through(event)
 
+    async def begin(self, event: RunStarted) -> Event:
+        """Record how a run begins, in a thread if it has much; nothing else is recorded meanwhile.
+
+        Args:
+            event: The beginning.
+
+        Raises:
+            StoreError: It cannot be stored.
+        """
+        await self.look_through(event)
+        if self.is_sealed or not is_long(event.settings, event.context, event.inputs, event.texts, event.tables):
+            return self.add(event)
+        self._number(event)
+        kept = await anyio.to_thread.run_sync(self._prepared, event)
+        if self._store is not None:
+            self._store.write(kept)
+        self._to_readers(without_table(kept))
+        return event
+
     def read_back(self, session_id: str, kind: object) -> Event | None:
         """Return the recorded event that stands for the next one of a session, or None if it has to be recorded.
 
@@ -476,17 +496,31 @@ class Journal:
             if isinstance(event, CellDiffered):
                 self._show(event)
             return event
-        self._sequence += 1
-        self._began_s = self._began_s or event.at_s
-        if event.sequence:  # from another record
-            event = replace(event, sequence=self._sequence)
-        else:  # not shared yet, and a cell makes thousands
-            object.__setattr__(event, "sequence", self._sequence)
+        event = self._number(event)
         if isinstance(event, QuestionAsked):
             self.past.come_to(event)
         elif isinstance(event, HostCallFinished):
             self.past.ended[event.key] = event  # cells run again when a sandbox is rebuilt, and must not repeat calls
         self._keep(event)
+        return event
+
+    def _number(self, event: Event) -> Event:
+        self._sequence += 1
+        self._began_s = self._began_s or event.at_s
+        if event.sequence:  # from another record
+            return replace(event, sequence=self._sequence)
+        object.__setattr__(event, "sequence", self._sequence)  # not shared yet, and a cell makes thousands
+        return event
+
+    def _prepared(self, event: Event) -> Event:
+        """Return an event as it is to be stored, with secrets hidden, and written down already where the store can."""
+        if self._hiding is not None and self.is_told:
+            event = self._hiding.hide(event)
+        if self._store is None:
+            return event
+        event = self._audit.linked(event)
+        prepare: Callable[[Event], object] = getattr(self._store, "prepare", bool)
+        prepare(event)
         return event
 
     def _keep(self, event: Event) -> None:

@@ -57,6 +57,7 @@ _BUSY_S = 30.0
 _LOG_CHARS = 1_500_000
 _ROOM_BYTES = 1 << 20
 _ROWS_OF_STATEMENT = 64
+_MOST_PREPARED = 8
 _PLACES = "(?,?,?)," * _ROWS_OF_STATEMENT
 
 _Row = tuple[str, int, str, str]
@@ -112,6 +113,7 @@ class SqliteStore(FileStore):
         self._sync_lock = threading.Lock()
         self._waiting: list[_Row | Event] = []
         self._payloads: list[tuple[str, str, str]] = []
+        self._prepared: dict[int, tuple[Event, _Row, list[tuple[str, str, str]]]] = {}
         self._written = self._synced = 0
         self._since_folded = 0
         self._room_bytes = 0
@@ -134,13 +136,29 @@ class SqliteStore(FileStore):
             if self._failure is not None:
                 raise self._failure
             self._written += 1
-            if type(event) in _STAYS_AS_IT_IS:  # all of these may wait
+            prepared = self._prepared.pop(id(event), None) if self._prepared else None
+            if prepared is not None and prepared[0] is event:
+                self._waiting.append(prepared[1])
+                self._payloads += prepared[2]
+            elif type(event) in _STAYS_AS_IT_IS:  # all of these may wait
                 self._waiting.append(event)
             else:
                 self._waiting.append(self._row_of(event))
                 if not isinstance(event, MAY_WAIT):
                     self._commit()
         self._writer.soon()
+
+    def prepare(self, event: Event) -> None:
+        """Serialize an event that is written next, in a thread: others write meanwhile.
+
+        Args:
+            event: The event, as it will be passed to `write`.
+        """
+        payloads: list[tuple[str, str, str]] = []
+        body = body_of(event, lambda digest, text: payloads.append((event.run_id, digest, text)))
+        for cancelled in list(self._prepared)[:-_MOST_PREPARED]:
+            self._prepared.pop(cancelled, None)
+        self._prepared[id(event)] = event, (event.run_id, event.sequence, event.kind, body), payloads
 
     async def sync(self) -> None:
         """Wait until everything written is on the disk; see `Store.sync`."""
