@@ -146,6 +146,37 @@ async def test_a_limit_rebuilds_the_session_without_asking_again(models: Models,
     await sandbox.close()
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "{}['name']",
+        "{}['two words, and 1']",
+        "{}[2024]",
+        "{}[(1, 'a')]",
+        "{}[None]",
+        "raise KeyError('gone')",
+        "raise KeyError",
+        "def row(key): return {'a': 1}[key]\nrow('b')",
+        "'é'.encode('ascii')",
+        "b'a\\xff'.decode()",
+    ],
+)
+async def test_what_is_said_of_a_key_or_a_character_is_what_python_says(sandbox: MontySandbox, code: str) -> None:
+    with pytest.raises((KeyError, UnicodeError)) as caught:
+        exec(code, {})
+    error = (await run(sandbox, code)).error
+    assert error is not None
+    assert (error.type, error.message) == (type(caught.value).__name__, str(caught.value))
+    assert error.traceback.endswith(f"{error.type}: {error.message}".removesuffix(": "))
+
+
+async def test_a_cell_that_exits_is_told_that_the_session_goes_on(sandbox: MontySandbox) -> None:
+    error = (await run(sandbox, "x = 1\nraise SystemExit('enough')")).error
+    assert error is not None
+    assert (error.type, error.message) == ("SystemExit", "exit(enough) ended the cell; the session goes on")
+    assert (await run(sandbox, "x")).value == 1
+
+
 async def test_gathered_calls_begin_in_the_order_in_which_the_cell_makes_them(
     sandbox: MontySandbox, models: Models
 ) -> None:

@@ -58,7 +58,6 @@ _NAMESPACE: dict[NamespaceState, str] = {
 }
 
 _TYPES: dict[str, str] = {
-    "KeyError": "There is no such key. Print list(d)[:20] to see the keys, or use d.get(key).",
     "IndexError": "The position is past the end. Check len(...) first; a search may have found fewer than you think.",
     "UnicodeError": 'Some bytes are not text. Use decode("utf-8", errors="replace").',
     "RecursionError": "Use a loop in place of recursion.",
@@ -251,6 +250,11 @@ def _of_value(message: str, names: Sequence[str]) -> str | None:
     return next((advice for part, advice in _VALUES if part in message), None)
 
 
+def _of_key(message: str, names: Sequence[str]) -> str:
+    kinds = "; 1 and '1' are two keys" if message.strip("'\"-").isdigit() else ""
+    return f"There is no such key{kinds}. Print list(d)[:20] to see the keys, or use d.get(key)."
+
+
 def _of_pattern(message: str, names: Sequence[str]) -> str | None:
     return _WRONG_PATTERN if "at position" in message else None
 
@@ -282,4 +286,5 @@ _FINDERS: dict[str, Callable[[str, Sequence[str]], str | None]] = {
     "ValueError": _of_value,
     "RuntimeError": _of_runtime,
     "PatternError": _of_pattern,
+    "KeyError": _of_key,
 }

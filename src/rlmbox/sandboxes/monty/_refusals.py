@@ -615,6 +615,7 @@ _MODULE_WAYS = {
     "logging": "print",
     "operator.methodcaller": "lambda item: item.method()",
     "os": "the text in `context`; there are no files",
+    "os.environ": "os.getenv(name, default); there are no variables",
     "pickle": "json",
     "queue": "collections.deque, or heapq",
     "shlex": "str.split, or re.findall",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import importlib
 import io
@@ -156,6 +157,8 @@ def cell_error(
         name, message = _LIMIT_NAMES[outcome], _reached(outcome, limits) or f"the sandbox's worker ended: {error}"
     else:
         name, message = type(inner).__name__, str(inner.args[0]) if inner.args else ""
+        if isinstance(inner, UnicodeError):
+            message = str(inner)
         of_cell = _OF_CELL.fullmatch(message)
         if of_cell is not None:
             return _cell_error_of(of_cell[1], of_cell[2], frames, line)
@@ -170,7 +173,27 @@ def cell_error(
         if name in ("AttributeError", "TypeError"):
             classes = frozenset[str]().union(*(cell.binds.classes for cell in feeds.values()))
             message = _OF_RE.sub(lambda found: found[0] if found[0] in classes else f"re.{found[0]}", message)
+        elif name == "KeyError":
+            message = _key_shown(message)
+        elif name == "SystemExit":
+            message = f"exit({message}) ended the cell; the session goes on"  # as the other sandboxes say
     return _cell_error_of(name, message, frames, line)
+
+
+def _key_shown(key: str) -> str:
+    """Return a missing key, of which Monty gives the text, as `KeyError` shows it: a text in quotes.
+
+    What may be the text of another value, such as `1` or a date, stays as it is.
+    """
+    if not key or _OF_OBJECTS.fullmatch(key):
+        return key
+    try:
+        ast.literal_eval(key)
+    except (ValueError, SyntaxError):
+        return repr(key)
+    except (MemoryError, RecursionError):
+        pass
+    return key
 
 
 def _cell_error_of(name: str, message: str, frames: list[tuple[bool, int, str]], line: int | None) -> CellError:
@@ -252,6 +275,7 @@ def _of_another_type(name: str, message: str) -> tuple[str, str] | None:
     return None
 
 
+_OF_OBJECTS = re.compile(r"<.*>|[\w.]+\(.*\)|nan|inf|\d{4}-\d\d-\d\d.*", re.DOTALL)
 _OF_HANDLES = re.compile(r"\b_rlm_(LargeText|Lines)\b")
 _OUT_OF_DATES = re.compile(r"unsupported operand type\(s\) for [+-]: 'datetime\.date(time)?' and 'datetime\.timedelta'")
 _OF_INDENTATION = re.compile(
