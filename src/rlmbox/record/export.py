@@ -23,6 +23,7 @@ from rlmbox.events import (
     SubcallStarted,
 )
 from rlmbox.record.jsonl_store import line_of
+from rlmbox.record.private_file import write_text
 from rlmbox.record.run import Run
 from rlmbox.types import Message
 
@@ -135,9 +136,7 @@ def write_evidence(run: Run, folder: Path, *, doctor: str = "") -> list[Path]:
     try:
         folder.mkdir(0o700, parents=True, exist_ok=True)
         for name, text in texts.items():
-            path = folder / name
-            path.touch(0o600)
-            path.write_text(redacted(text), "utf-8", errors="backslashreplace")
+            write_text(folder / name, redacted(text), "backslashreplace")
     except OSError as error:
         raise StoreError(f"the evidence cannot be written to {folder}: {error.strerror}") from None
     return [folder / name for name in texts]

@@ -14,6 +14,7 @@ from rlmbox.errors import StoreError
 from rlmbox.events import Event, from_json, to_json
 from rlmbox.record.file_store import FileStore
 from rlmbox.record.journal import SYNC_WITHIN_S, Lease
+from rlmbox.record.private_file import open_private
 from rlmbox.record.summary import RunSummary, summary_of
 from rlmbox.record.writer_thread import WriterThread
 
@@ -144,7 +145,7 @@ class JsonlStore(FileStore):
 
     def _opened(self) -> int:
         self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
-        file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+        file = open_private(self.path, os.O_RDWR | os.O_APPEND)
         try:
             _cut_half_a_line(file)
         except BaseException:

@@ -33,6 +33,7 @@ from rlmbox.record.hiding import without_table
 from rlmbox.record.jsonl_store import line_of, record_lines
 from rlmbox.record.keys import is_last_word
 from rlmbox.record.past import Past
+from rlmbox.record.private_file import write_text
 from rlmbox.record.summary import RunSummary, summary_of
 from rlmbox.types import Answer, Cell, Message, Turn
 
@@ -96,7 +97,7 @@ class Run:
         """
         text = "".join(f"{line_of(event)}\n" for event in self.events)
         try:
-            Path(path).write_text(text, "utf-8")
+            write_text(path, text)
         except OSError as error:
             raise StoreError(f"{path} cannot be written: {error.strerror}") from None
 
