@@ -29,10 +29,12 @@ OBJECT = "_rlm_text"
 _NOTE = (
     "{names} {is_} too long to be a real str here. len, {name}[a:b], in, ==, find, rfind, index, count, startswith and "
     "endswith give what they give for one; `for line in {name}.splitlines():` gives lines one by one, without holding "
-    "the text{patterns}. What needs all of it at once (lower, split, replace, +, str) "
-    "raises a TypeError: take a part first."
+    "the text{patterns}. {of_all}"
 )
 """A note for a model on such texts; `{patterns}` is for a word on `re`."""
+
+_NEEDS_ALL = "What needs all of it at once (lower, split, replace, +, str) raises a TypeError: take a part first."
+_TAKES_ALL = "lower, split, replace, +, str({name}) and functions of modules read all of it: keep what they give."
 
 SLICE_CHARS = 1 << 20
 """Characters of a slice at most."""
@@ -77,14 +79,16 @@ async def case_bytes(context: Context, limits: CellLimits) -> int:
     return 0 if length == context.size_bytes else _CASE_BYTES * length
 
 
-def note(names: Sequence[str], patterns: str) -> str:
+def note(names: Sequence[str], patterns: str, *, whole: bool = False) -> str:
     """Return a note for a model on variables that are handles.
 
     Args:
         names: The variables.
         patterns: The supported functions of `re`, appended to the list of what works.
+        whole: Whether what needs all of a text gets it.
     """
-    return _NOTE.format(names=listed(names), is_="are" if len(names) > 1 else "is", name=names[0], patterns=patterns)
+    is_, of_all = "are" if len(names) > 1 else "is", (_TAKES_ALL if whole else _NEEDS_ALL).format(name=names[0])
+    return _NOTE.format(names=listed(names), is_=is_, name=names[0], patterns=patterns, of_all=of_all)
 
 
 def listed(names: Sequence[str]) -> str:

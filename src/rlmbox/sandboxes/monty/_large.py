@@ -20,6 +20,7 @@ from typing import TypeVar
 from rlmbox.sandboxes._texts import NamedText
 from rlmbox.sandboxes.monty._nodes import OWN_PREFIX
 from rlmbox.sandboxes.monty._refusals import lacking
+from rlmbox.types import CellLimits
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
 _Comprehension = TypeVar("_Comprehension", ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -30,7 +31,9 @@ _TAKERS = frozenset(
     "all any enumerate filter frozenset iter list map max min reversed set sorted sum tuple zip".split()  # noqa: SIM905
 )
 # Others that take a `str`, or ours that do.
-_OTHER_TAKERS = frozenset("bytes dict float generator hash int ord set_made".split())  # noqa: SIM905
+_OTHER_TAKERS = frozenset(
+    "bytes dict dump dumps float generator hash int loads ord set_made".split()  # noqa: SIM905
+)
 _ORDINARY_CALLS = _TAKERS | {"range", "dict"}
 _ORDINARY_METHODS = frozenset({"items", "keys", "values"})
 # Methods of patterns, `re` and `json` that need the whole text; the others of `re` accept the handle.
@@ -52,18 +55,22 @@ WHOLE_LIMIT_CHARS = 32_000_000
 """Longest text that `context.split()`, `lower()` and similar methods accept."""
 
 
-def prelude(handles: Iterable[NamedText], inline_limit_chars: int) -> str:
+def may_be_whole(text: NamedText, limits: CellLimits) -> bool:
+    """Return whether a handle may be converted to a `str`."""
+    return text.text.length <= min(WHOLE_LIMIT_CHARS, limits.inline_limit_chars)
+
+
+def prelude(handles: Iterable[NamedText], limits: CellLimits) -> str:
     """Return the source to run at the start of a session: the functions, and the variables that are handles.
 
     Args:
         handles: The texts.
-        inline_limit_chars: Longest text that may be converted to a `str`.
+        limits: The limits of a cell.
     """
     lines = [_source()]
     for each in handles:
         length = each.text.length
-        whole = length <= min(WHOLE_LIMIT_CHARS, inline_limit_chars)
-        facts = f"{length}, {each.text.size_bytes == length}, {whole}, {each.name!r}"
+        facts = f"{length}, {each.text.size_bytes == length}, {may_be_whole(each, limits)}, {each.name!r}"
         lines.append(f"{each.name} = _rlm_LargeText({each.object}, {facts})")
     return "\n".join([*lines, ""])
 

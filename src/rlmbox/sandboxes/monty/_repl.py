@@ -278,7 +278,7 @@ class MontyRepl:
             started[each.object] = handle
         if handles:
             methods = _SOURCES["methods"]()
-            prelude += VALUE_SOURCE + methods + _large.prelude(handles, limits.inline_limit_chars)
+            prelude += VALUE_SOURCE + methods + _large.prelude(handles, limits)
             self._fed |= {VALUE_SOURCE, methods}
         started |= {each.name: each.text.text() for each in setting.texts if not each.is_handle}
         prelude += f"_rlm_context = P = {CONTEXT}\n"

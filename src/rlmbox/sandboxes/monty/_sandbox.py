@@ -25,7 +25,7 @@ from rlmbox.sandboxes import _large_text, _texts
 from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes._installed import ELSEWHERE, explained
 from rlmbox.sandboxes.base import Host, refuse_tables
-from rlmbox.sandboxes.monty import _walls
+from rlmbox.sandboxes.monty import _large, _walls
 from rlmbox.sandboxes.monty._code import CellSource, read_cell
 from rlmbox.sandboxes.monty._history import CellRun
 from rlmbox.sandboxes.monty._known import Known
@@ -107,8 +107,9 @@ class MontySandbox:
         refuse_tables(self.name, inputs)
         self._limits = limits
         texts = await _texts.placed(context, inputs, limits, _is_long)
-        if handles := [each.name for each in texts if each.is_handle]:
-            self.notes = (*NOTES, _large_text.note(handles, _PATTERNS))
+        if handles := [each for each in texts if each.is_handle]:
+            names, whole = [each.name for each in handles], all(_large.may_be_whole(each, limits) for each in handles)
+            self.notes = (*NOTES, _large_text.note(names, _PATTERNS, whole=whole))
         plain = {name: value for name, value in inputs.items() if not isinstance(value, Context)}
         self._setting = Setting(limits, texts, host, query, seed, plain, self._type_check)
         await self._open()
