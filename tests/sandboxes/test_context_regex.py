@@ -182,3 +182,16 @@ def test_what_stands_for_a_match_has_what_a_match_has() -> None:
     assert (match.start("key"), match.end(2), match.span(2), match.pos) == (6, 11, (10, 11), 6)
     assert match.expand(r"\2:\g<key>") == "1:x"
     assert repr(match) == "<re.Match object; span=(6, 11), match='x = 1'>"
+
+
+@pytest.mark.parametrize("letter", ["e", "é🎉"], ids=["one byte a character", "several"])
+def test_a_pattern_over_a_view_in_another_case_matches_what_it_matches_on_the_copy_or_is_refused(letter: str) -> None:
+    text = "".join(f"Line {n} OF, tHe {letter} {chr(65 + n)}{chr(97 + n)} ~x\n" for n in range(20)) + "The END"
+    view = long(text).lower()
+    same = ["line", "[a-z]+", r"\bt\w*", "(l)(ine)?", "[^a-m]+", "[ -~]+?x", "(?P<n>[0-9]+) of", "(?i)LINE", r"\S+$"]
+    for pattern in map(re.compile, same):
+        found = [(one.span(), one.groups(), one.group()) for one in regex.finditer(pattern, view)]
+        assert found == [(one.span(), one.groups(), one.group()) for one in pattern.finditer(text.lower())]
+    for refused in ("LINE", "[^A-M]+", "[A-Z]+", "i|N", "\\x4c", "[!-Z]+"):
+        with pytest.raises(TypeError, match=r"re\.I"):
+            regex.findall(re.compile(refused), view)

@@ -187,7 +187,11 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     sources["_context_regex"] = _shrunk(
         sources["_context_regex"],
-        {"MOST_MATCHES = 16, 10_000": "MOST_MATCHES = 2, 3", "MORE_CHARS = 1 << 16": "MORE_CHARS = 5"},
+        {
+            "MOST_MATCHES = 16, 10_000": "MOST_MATCHES = 2, 3",
+            "MORE_CHARS = 1 << 16": "MORE_CHARS = 5",
+            "SEARCHED_CHARS = 32_000_000": "SEARCHED_CHARS = 5",
+        },
     )
     monkeypatch.setattr(_sandbox, "_text_sources", lambda: sources)
     functions = _shrunk(_large._source(), {"1000000": "8", "100000": "5"})

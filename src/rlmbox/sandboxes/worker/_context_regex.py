@@ -20,7 +20,8 @@ METHODS = ("search", "match", "fullmatch", "finditer", "findall", "split", "sub"
 FLAGS_IN_FRONT = re.compile(r"\A\(\?[aimsux]+\)")
 FIRST_MATCHES, MOST_MATCHES = 16, 10_000  # per request: few at first, since a loop may end early
 MORE_CHARS = 1 << 16
-RESULT_CHARS = 32_000_000  # longest result of a substitution, and longest text that is searched here
+RESULT_CHARS = 32_000_000  # longest result of a substitution
+SEARCHED_CHARS = 32_000_000  # longest text that is searched here, if the host does not have it
 
 
 class LargeMatch:
@@ -268,7 +269,7 @@ def on_whole(texts: Any, pattern: re.Pattern[str], name: str, args: tuple[Any, .
     if not texts.is_whole(text):
         whole = next(value for value in (*args, *options.values()) if texts.is_whole(value))
         raise texts.refusal(f"re.{name} with the whole text in the place of each match", whole)
-    if issubclass(type(text), texts.UnscannedText) and len(text) <= RESULT_CHARS:
+    if issubclass(type(text), texts.UnscannedText) and len(text) <= SEARCHED_CHARS:
         # The host does not have it.
         text, run = "".join(text.pieces(0, len(text))), getattr(pattern, name)
     else:

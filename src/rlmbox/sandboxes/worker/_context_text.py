@@ -43,6 +43,7 @@ PARTS = "read a part with context[a:b] or ctx.slice(start, end), look something 
 PARTS_OF_INPUT = "read a part with context[a:b], look something up with re.search(pattern, context)"
 TO_CHANGE = "make a list of those that you need, such as [*lines[a:b]] or [line for line in lines if …]"
 _EITHER_CASE = "re.search(pattern, context, re.I) finds something in either case; context[a:b].{name}() takes a part"
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 HINTS = {
     **{name: _EITHER_CASE.format(name=name) for name in ("casefold", "lower", "swapcase", "title", "upper")},
     "replace": "change a part: context[a:b].replace(old, new)",
@@ -683,8 +684,47 @@ class CasedText(UnscannedText):
         raise refusal("a view in another case as one value", self)
 
     def matches(self, pattern: str, flags: int, start: int, end: int, most: int) -> list[Any]:
-        """Refuse: the host has the text in its original case."""
-        raise refusal("a pattern on a view in another case", self, "use re.I on context itself")
+        """Return the matches in the original text in either case, if the pattern says the same of both."""
+        import re
+
+        if not (flags & re.IGNORECASE or keeps_case(pattern, flags, self._change, ascii=self._text.isascii())):
+            raise refusal("this pattern on a view in another case", self, "use re.I on context itself")
+        if not self._text.isascii() and self._text.find("\u017f") >= 0:  # the long s, which is `s` in either case
+            raise refusal("a pattern on a view in another case", self, "use re.I on context itself")
+        found = self._text.matches(pattern, flags | re.IGNORECASE, start, end, most)
+        return [[first, last, part and self._change(part), at] for first, last, part, at in found]
+
+
+def keeps_case(pattern: str, flags: int, change: Callable[[str], str], *, ascii: bool) -> bool:  # noqa: A002
+    """Return whether a pattern matches a text in another case just where it matches the text in either case.
+
+    It does if each set of characters in it has, with a letter, that letter in the other case.
+
+    Args:
+        pattern: The pattern.
+        flags: Its flags.
+        change: Changes the case of letters.
+        ascii: Whether the text is ASCII; otherwise the pattern has to be.
+    """
+    from re import _parser  # type: ignore[attr-defined]
+
+    todo: list[Any] = [*_parser.parse(pattern, flags)]
+    while todo:
+        one = todo.pop()
+        name = str(one[0]) if type(one) is tuple and one else ""
+        if name in ("LITERAL", "NOT_LITERAL", "IN"):
+            items = one[1] if name == "IN" else [one]
+            spans = [item[1] if str(item[0]) == "RANGE" else (item[1], item[1]) for item in items if _has_code(item)]
+            letters = {char for char in LETTERS if any(first <= ord(char) <= last for first, last in spans)}
+            if not letters.issuperset(map(change, letters)) or not (ascii or all(last < 128 for _, last in spans)):
+                return False
+        elif type(one) in (tuple, list, _parser.SubPattern):
+            todo.extend(one)
+    return True
+
+
+def _has_code(item: tuple[Any, Any]) -> bool:
+    return str(item[0]) in ("LITERAL", "NOT_LITERAL", "RANGE")
 
 
 class Parts(Sequence["Any"]):
