@@ -442,6 +442,20 @@ def _check_class(node: ast.AST, *, is_whole: bool, methods: Collection[int]) -> 
     for member in node.body:
         if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
             _check_member(member, methods)
+        elif isinstance(member, ast.ClassDef):
+            raise lacking("a class in a class", f"{member.name} at the top of the cell", member)
+        elif not is_whole and not _is_simple_member(member):
+            way = "name = value, one name a line" if isinstance(member, ast.Assign) else "it before or after the class"
+            raise lacking(f"{ast.unparse(member).splitlines()[0]} in a class", way, member)
+
+
+def _is_simple_member(member: ast.stmt) -> bool:
+    """Return whether Monty runs a statement that is no method in the body of a class."""
+    if isinstance(member, ast.Assign):
+        return len(member.targets) == 1 and isinstance(member.targets[0], ast.Name)
+    return isinstance(member, ast.AnnAssign | ast.Pass) or (
+        isinstance(member, ast.Expr) and isinstance(member.value, ast.Constant)
+    )
 
 
 def _check_member(member: ast.FunctionDef | ast.AsyncFunctionDef, methods: Collection[int]) -> None:

@@ -97,8 +97,9 @@ _OF_CPYTHON = re.compile(
             rf"{_OPERAND} object doesn't support item deletion",
             r"cannot convert dictionary update sequence element #\d+ to a sequence",
             rf"{_OPERAND} object (does not support the( asynchronous)? context manager protocol.*)",
-            rf"unhashable type: {_OPERAND}",
-            rf"cannot use {_OPERAND} as a (dict key|set element) \(unhashable type: {_OPERAND}\)",
+            # Of a tuple CPython names the item.
+            rf"unhashable type: (?!'tuple'){_OPERAND}",
+            rf"cannot use {_OPERAND} as a (dict key|set element) \(unhashable type: (?!'tuple'){_OPERAND}\)",
             rf"argument of type {_OPERAND} is not (iterable|a container or iterable)",
             rf"(object of type {_OPERAND} has no len\(\)|'in <string>' requires string as left operand, not [\w.]+)",
             r"(list|tuple|range|byte) indices must be integers or slices, not [\w.]+",
