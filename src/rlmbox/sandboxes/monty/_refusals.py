@@ -337,8 +337,14 @@ def _check_call(node: ast.Call, bound: Collection[str]) -> None:
         raise lacking("a file to write to", "a variable, or io.StringIO()", node)
     if ast.unparse(function) in ("asyncio.gather", "gather") and any(one.arg for one in node.keywords):
         raise lacking("asyncio.gather(return_exceptions=...)", "try and except in what is gathered", node)
-    if not isinstance(function, ast.Attribute):
-        return
+    if isinstance(function, ast.Attribute):
+        _check_call_of_module(node, function)
+
+
+def _check_call_of_module(node: ast.Call, function: ast.Attribute) -> None:
+    """Refuse arguments that functions of Monty's modules do not take."""
+    if function.attr == "field_size_limit" and node.args:
+        raise lacking("csv.field_size_limit(n)", "csv.reader as it is, with fields of up to 131,072 characters", node)
     if function.attr in ("loads", "load") and ast.unparse(function.value) == "json":
         for option in node.keywords:
             if option.arg in _JSON_HOOKS:
