@@ -249,6 +249,8 @@ def in_words(name: str, message: str, feeds: Mapping[str, CellSource]) -> tuple[
 
 def _lacking(kind: str, attribute: str, message: str) -> str | None:
     """Return the refusal of an attribute that CPython has; None if CPython lacks it too."""
+    if attribute == "__doc__":
+        return f"__doc__ of a {kind} is not in this REPL's Python: use a text beside it"
     if kind in ("module", "Module"):
         return f"{attribute} of this module is not in this REPL's Python: use plain Python"
     if kind == "function" and message.endswith(_NO_DICT):
