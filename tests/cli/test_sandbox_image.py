@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from rlmbox.cli.app import app
 from rlmbox.cli.executing import ExecSettings
 from rlmbox.errors import ConfigError
-from rlmbox.sandboxes.docker._sandbox import explained
+from rlmbox.sandboxes.docker._sandbox import explained, recipe
 from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.types import CellError, Execution
 
@@ -36,6 +36,18 @@ def test_packages_are_those_of_the_image() -> None:
     assert told is not None
     assert told.message.startswith(f"{missing[1]}; make an image that has it")
     assert told.traceback.endswith("`RUN python3 -m pip install numpy`, and name it: --sandbox docker:IMAGE")
+
+
+@pytest.mark.parametrize("name", ["", "numpy,pyyaml", "numpy>=1", "httpx[http2]"])
+def test_a_package_of_an_image_is_named_by_itself(name: str) -> None:
+    pytest.importorskip("docker")
+    with pytest.raises(ConfigError, match="is not the name of one package; give each by itself"):
+        sandbox_from("docker:mine", packages=[name])()
+
+
+def test_the_recipe_for_an_image_names_what_provides_a_module() -> None:
+    pytest.importorskip("docker")
+    assert "pip install PyYAML numpy`" in recipe(["yaml", "numpy"])
 
 
 def test_another_sandbox_has_no_image() -> None:

@@ -83,6 +83,18 @@ async def test_a_value_too_long_to_be_shown_leaves_whole_or_is_refused_by_its_si
         assert (beside.error, beside.value) == (None, beside.value_repr)
 
 
+async def test_what_the_repl_provides_cannot_be_deleted_and_says_so() -> None:
+    async with opened() as sandbox:
+        for code, said in (
+            ("del context", "name 'context' is the REPL's own and cannot be deleted"),
+            ("del len", "name 'len' is not defined"),
+            ("del mine", "name 'mine' is not defined"),
+        ):
+            error = (await sandbox.execute(Cell(code))).error
+            assert error is not None
+            assert error.message == said
+
+
 async def test_too_many_steps_end_the_cell_and_keep_the_variables() -> None:
     async with opened(steps=1_000) as sandbox:
         execution = await sandbox.execute(Cell("x = 1\nfor i in range(10**6):\n    x += 1"))

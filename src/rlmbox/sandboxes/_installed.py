@@ -29,7 +29,7 @@ async def explained(execution: Execution, hint: str | Callable[[str], str]) -> E
         hint: The advice: a text with `{name}`, or a function of the distribution's name.
     """
     module = missing_module(execution.error)
-    name = await anyio.to_thread.run_sync(_distribution, module) if module else ""
+    name = await anyio.to_thread.run_sync(distribution, module) if module else ""
     if not name:
         return execution
     return with_advice(execution, hint.format(name=name) if isinstance(hint, str) else hint(name))
@@ -61,8 +61,12 @@ def with_advice(execution: Execution, advice: str) -> Execution:
 
 
 @cache
-def _distribution(module: str) -> str:
-    """Return the name of the distribution installed here that provides a module, or ''."""
+def distribution(module: str) -> str:
+    """Return the name of the distribution installed here that provides a module, or ''.
+
+    Args:
+        module: The module.
+    """
     from importlib import metadata, util
 
     if util.find_spec(module) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import stat
@@ -14,7 +15,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from rlmbox.errors import SandboxUnavailable
+from rlmbox.errors import ConfigError, SandboxUnavailable
 from rlmbox.sandboxes import _installed
 from rlmbox.sandboxes._texts import NamedText, inline_bytes
 from rlmbox.sandboxes.docker import _engine as engine
@@ -59,6 +60,9 @@ class DockerSandbox(WorkerSandbox):
             container starts: if the image lacks one, the error on its import says how to make an image that has it.
         package_paths: Directories of the image that are searched for imports after the standard library; with
             `packages`, the ones into which pip and Debian install are searched, too.
+
+    Raises:
+        ConfigError: A package has no name, or more than that.
     """
 
     name = "docker"
@@ -73,6 +77,9 @@ class DockerSandbox(WorkerSandbox):
         packages: Sequence[str] = (),
         package_paths: Sequence[str | Path] = (),
     ) -> None:
+        for name in packages:
+            if not _PACKAGE.fullmatch(name):
+                raise ConfigError(f"{name!r} is not the name of one package; give each by itself, without version")
         self._containers = _ContainerWall(_Choice(image, engine_url, runtime))
         self._packages = tuple(packages)
         super().__init__(self._containers, [*package_paths, *(_INSTALLED if packages else ())])
@@ -101,6 +108,7 @@ class DockerSandbox(WorkerSandbox):
         return replace(execution, outcome="memory", error=error)
 
 
+_PACKAGE = re.compile(r"[A-Za-z0-9_][\w.-]*")
 _NONE = CellError("SandboxCrashed", "")
 
 
@@ -113,7 +121,7 @@ def explained(execution: Execution, packages: Sequence[str]) -> Execution:
 
 def recipe(packages: Sequence[str]) -> str:
     """Return how to make an image with the packages, in one line."""
-    names = " ".join(packages)
+    names = " ".join((name.isidentifier() and _installed.distribution(name)) or name for name in packages)
     return (
         "make an image that has it, with a Dockerfile of two lines, `FROM python:3.13-slim` and "
         f"`RUN python3 -m pip install {names}`, and name it: --sandbox docker:IMAGE"

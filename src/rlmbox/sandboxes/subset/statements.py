@@ -7,6 +7,7 @@ enclosing statement: `BREAK`, `CONTINUE`, or a `Returned`.
 from __future__ import annotations
 
 import ast
+import builtins as python_builtins
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -204,11 +205,13 @@ class Statements(Functions):
         return lambda frame: delete_item(meter, container(frame), key(frame))
 
     def _name_deletion(self, node: ast.Name) -> Compiled:
-        name, depth, variables = node.id, self.scope.depth_of(node.id), self.variables
+        name, depth, variables, builtins = node.id, self.scope.depth_of(node.id), self.variables, self.builtins
 
         def run(frame: Any) -> None:
             names = variables if depth is None else frame
             if name not in names:
+                if depth is None and name in builtins and not hasattr(python_builtins, name):
+                    raise NameError(f"name '{name}' is the REPL's own and cannot be deleted")
                 if depth is None:
                     raise NameError(f"name '{name}' is not defined")
                 raise UnboundLocalError(
