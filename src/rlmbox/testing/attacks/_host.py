@@ -68,6 +68,24 @@ def _command(pid: int) -> str:
     return "?"
 
 
+def open_files(pid: int, device: int) -> frozenset[int]:
+    """Return the inodes of the files on a device that a process has open, as far as we may see them."""
+    found = set[int]()
+    with suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                status = entry.stat()
+                found.update([status.st_ino] if status.st_dev == device else ())
+    return frozenset(found)
+
+
+def environment(pid: int) -> bytes:
+    """Return the environment that a process was started with; empty if we may not see it."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    return b""
+
+
 def surplus(before: Counter[str]) -> list[Process]:
     """Return the processes in excess of an earlier count by command."""
     left, more = before.copy(), []

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 import anyio
+import anyio.to_thread
 
 from rlmbox.errors import SandboxError
 from rlmbox.testing.attacks.stage import Escaped, NotExpressible, Room, Stage, is_missing, told
@@ -154,7 +155,25 @@ async def no_session_wakes_another(stage: Stage) -> str:
     return f"waiting gave {printed[_WAIT]}, waking {printed[_WAKE]}"
 
 
+async def processes_inherit_nothing(stage: Stage) -> str:
+    """No process below this one holds what this one has open and inheritable, or has its environment."""
+    async with stage.room() as room:
+        await room.run("1")
+        held = await anyio.to_thread.run_sync(stage.watch.inherited)
+    if held:
+        raise Escaped("; ".join(held))
+    return "no process has it"
+
+
 SCENARIOS: Mapping[str, Callable[[Stage], Awaitable[str]]] = MappingProxyType(
-    {play.__name__: play for play in (thread_outlives_its_cell, sessions_share_nothing, no_session_wakes_another)}
+    {
+        play.__name__: play
+        for play in (
+            thread_outlives_its_cell,
+            sessions_share_nothing,
+            no_session_wakes_another,
+            processes_inherit_nothing,
+        )
+    }
 )
 """The scenarios by name; each returns a line about what was seen, or raises `Escaped`, `Broken` or `NotExpressible`."""

@@ -157,6 +157,17 @@ class HostWatch:
         """Return which of the secrets a text contains."""
         return [f"the secret of the host's {name} was told" for name, value in self._secrets.items() if value in text]
 
+    def inherited(self) -> list[str]:
+        """Return which of our descendants are seen to hold the descriptor or the environment with a secret."""
+        held, secret = os.fstat(self._held), self._secrets["environment"].encode()
+        found = []
+        for process in _host.descendants():
+            if held.st_ino in _host.open_files(process.pid, held.st_dev):
+                found.append(f"process {process.pid} inherited a descriptor: {process.command[:100]}")
+            if secret in _host.environment(process.pid):
+                found.append(f"process {process.pid} has the environment: {process.command[:100]}")
+        return found
+
     def host_facts(self, kinds: Iterable[str]) -> dict[str, str]:
         """Return facts of this host that a text must not contain.
 
