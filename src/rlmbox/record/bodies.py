@@ -17,7 +17,7 @@ import pydantic_core
 
 from rlmbox.errors import StoreError
 from rlmbox.events import FORMAT, Event, from_json, to_json
-from rlmbox.record.hiding import LONG_CHARS, long_texts, mapped
+from rlmbox.record.hiding import LONG_CHARS, mapped
 
 PAYLOAD_CHARS = 8_192
 """Longest string that stands in an event's text; a longer one is set aside under its hash."""
@@ -37,19 +37,26 @@ def body_of(event: Event, keep: _Keep) -> str:
         keep: Called with the hash and the text of each string that is stored separately.
     """
     aside: dict[str, tuple[str, str]] = {}
-    if any(True for _ in long_texts(event)):  # the serializer would take as long for these again and again
+    found = _serialized(event)
+    if (
+        found is None or len(found) > LONG_CHARS
+    ):  # reading it back would take as long for each event that has a long text
         event = mapped(event, partial(_set_aside, keep, aside))
-    try:
-        found = pydantic_core.to_json(event, inf_nan_mode="constants", fallback=_plain).decode()
-    except (ValueError, pydantic_core.PydanticSerializationError):
-        found = ""
-    if not found:
+        found = _serialized(event) if found is not None or aside else None
+    if found is None:
         return json.dumps(_without_payloads(to_json(event), keep, aside))
-    found = f'{{"kind":"{event.kind}","format":{FORMAT},{found[1:]}'
     if len(found) <= PAYLOAD_CHARS and not aside and _REFERENCE not in found and _LITERAL not in found:
         return found
     form = _without_payloads(pydantic_core.from_json(found), keep, aside)
     return pydantic_core.to_json(form, inf_nan_mode="constants").decode()
+
+
+def _serialized(event: Event) -> str | None:
+    try:
+        found = pydantic_core.to_json(event, inf_nan_mode="constants", fallback=_plain).decode()
+    except (ValueError, pydantic_core.PydanticSerializationError):
+        return None
+    return f'{{"kind":"{event.kind}","format":{FORMAT},{found[1:]}'
 
 
 def event_of(body: str, payload: Callable[[str], str]) -> Event:

@@ -102,7 +102,7 @@ class HiddenValues:
             event: The event, before it is hidden or shown.
         """
         members = _members(type(event))  # type: ignore[arg-type]  # mypy holds that a class has no hash
-        if is_long(*(getattr(event, name) for name, _ in members)):
+        if is_long(*[getattr(event, name) for name, holds_data in members if holds_data]):
             for cancelled in list(self._ahead)[:-_KEPT_LONG_TEXTS]:
                 del self._ahead[cancelled]
             self._ahead[id(event)] = await anyio.to_thread.run_sync(self._searched, event)
