@@ -216,6 +216,15 @@ def refusal_error(refusal: CellRefused, lines: Sequence[str]) -> CellError:
     return CellError(refusal.type_name, message, "\n".join(shown), line)
 
 
+_OF_DATES = {
+    "fromisocalendar": "datetime.strptime('2024 09 4', '%G %V %u')",
+    "timetuple": "d.year, d.month and the like, and int(d.strftime('%j')) for the day of the year",
+    "today": "datetime.now()",
+    "utcnow": "datetime.now(timezone.utc).replace(tzinfo=None)",
+}
+"""What to write in the place of what Monty's dates lack."""
+
+
 def in_words(name: str, message: str, feeds: Mapping[str, CellSource]) -> tuple[str, str]:
     """Return the type and message of an error, with a hint if it is caused by a lack of Monty's.
 
@@ -260,7 +269,8 @@ def _lacking(kind: str, attribute: str, message: str) -> str | None:
     if kind.endswith("Error") and attribute in _OF_ERRORS:
         return f"{kind}.{attribute} is not in this REPL's Python: use str(error)"
     if _python_has(kind, attribute):
-        return f"{kind}.{attribute} is not in this REPL's Python: use other methods"
+        way = _OF_DATES.get(attribute, "other methods") if kind.startswith("datetime.") else "other methods"
+        return f"{kind}.{attribute} is not in this REPL's Python: use {way}"
     return None
 
 
