@@ -293,6 +293,7 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
         _errors.rewrite(tree, errors)
         _members.rewrite(tree, methods)
         rewrite(tree, bound, host_names, is_large=is_large, known=known, properties=properties)
+        _comprehensions.rewrite(tree)  # those that stand for `map` and `filter`
         if is_large:
             tree = _large.rewritten(tree, bound, imports)
         declared = frozenset(name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names)
@@ -331,6 +332,7 @@ def read_expression(code: str, *, known: Known = _NOTHING, hidden: Collection[st
     _comprehensions.rewrite(tree)
     _errors.rewrite(tree, errors)
     rewrite(tree, known.bound, (), known=known)
+    _comprehensions.rewrite(tree)
     if len(tree.body) != 1:
         raise CellRefused("eval() of a generator expression is not in this REPL: write it in the cell", 1)
     return ast.unparse(tree.body[0])

@@ -12,9 +12,11 @@ import builtins
 from collections.abc import Iterator
 
 from rlmbox.sandboxes.monty._nodes import own_name, targets
+from rlmbox.sandboxes.monty._own_imports import OWN_MODULES
 from rlmbox.sandboxes.monty._refusals import lacking
 
-_BUILTINS = frozenset(dir(builtins))
+_BUILTINS = frozenset(dir(builtins)) | OWN_MODULES
+"""Names that have a value without an assignment."""
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
