@@ -52,7 +52,7 @@ METHOD_SHIMS = frozenset(
     "_replace elements toordinal isocalendar fromordinal fromtimestamp utcfromtimestamp ctime fromisoformat "
     "splitlines".split()
 )
-_SEARCHES = frozenset({"count", "find", "index", "rfind", "rindex"})
+_SEARCHES = frozenset({"count", "endswith", "find", "index", "rfind", "rindex", "startswith"})
 
 
 class MethodsRewriting(LazyRewriting):
