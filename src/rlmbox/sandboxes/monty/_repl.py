@@ -47,6 +47,7 @@ from rlmbox.sandboxes.monty._host import (
 )
 from rlmbox.sandboxes.monty._known import Known
 from rlmbox.sandboxes.monty._large_host import text_functions
+from rlmbox.sandboxes.monty._methods import METHOD_SHIMS
 from rlmbox.sandboxes.monty._place import LoopPlace
 from rlmbox.sandboxes.monty._reprs import NO_METHODS, MethodShown, may_differ, of_cpython
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed, each_text, in_words, without_place
@@ -109,6 +110,8 @@ _OF_SETS = frozenset(
     ]
 )
 """Functions that may call a method of a set by its name."""
+_BY_NAME = frozenset({"getattr", "unbound"})
+"""Functions of `methods` that call some methods of builtin types through `builtins`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -502,6 +505,8 @@ class MontyRepl:
         own = own_names(source.code)
         if source.has_value or "leaving" in own:
             self._feed_once(VALUE_SOURCE)
+        if own & _BY_NAME and any(name in source.code for name in METHOD_SHIMS):
+            own |= {"unbound_method"}  # of `builtins`
         for name in _SOURCES:
             if own & own_exports(name):
                 self._feed_once(_SOURCES[_NEEDS.get(name, name)]())
