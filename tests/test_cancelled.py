@@ -1,16 +1,21 @@
 """A run that a program cancels, with asyncio's own means, at whatever moment: it is closed, and can be resumed."""
 
 import asyncio
+import os
+import signal
 from collections import Counter
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from rlmbox import RLM
 from rlmbox.record.sqlite_store import SqliteStore
 from rlmbox.testing import ScriptedModel
+from rlmbox.types import Completion
+from runs import TEXT, repl
 
 MOST = 200
 
@@ -77,3 +82,52 @@ async def test_a_run_cancelled_at_any_moment_lets_go_of_its_record_and_is_resume
     assert asked.suspended < place
     assert ends["cancelled"] > 5
     assert ends["resumed"] > 5
+
+
+class Interrupting(ScriptedModel):
+    """A model that is interrupted with Ctrl-C while it is asked for the second time."""
+
+    async def complete(self, *arguments: Any, **options: Any) -> Completion:
+        completion = await super().complete(*arguments, **options)
+        if len(self.requests) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            await anyio.sleep_forever()
+        return completion
+
+
+def asked_of_a_session(rlm: RLM) -> None:
+    with rlm.session(TEXT) as session:
+        session.ask("Where?")
+
+
+def taken_step_by_step(rlm: RLM) -> None:
+    with rlm.session(TEXT, question="Where?") as session:
+        while not session.is_finished:
+            session.step()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no such signals")
+@pytest.mark.parametrize("ask", [lambda rlm: rlm.ask("Where?", TEXT), asked_of_a_session, taken_step_by_step])
+def test_an_interrupt_has_the_results_so_far_however_the_question_was_put(ask: Callable[[RLM], object]) -> None:
+    model = Interrupting(["In Paris, I think.\n" + repl("x = 1"), "FINAL(Paris)"])
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        ask(RLM(model, sandbox="monty"))
+    partial = getattr(interrupt.value, "partial", None)
+    assert partial is not None
+    assert (partial.text, partial.turns, partial.complete) == ("In Paris, I think.", 1, False)
+
+
+async def test_a_cancellation_has_the_results_so_far() -> None:
+    class Cancelling(ScriptedModel):
+        async def complete(self, *arguments: Any, **options: Any) -> Completion:
+            completion = await super().complete(*arguments, **options)
+            if len(self.requests) == 2:
+                asked.cancel()
+                await anyio.sleep_forever()
+            return completion
+
+    model = Cancelling(["In Paris, I think.\n" + repl("x = 1"), "FINAL(Paris)"])
+    asked = asyncio.create_task(RLM(model, sandbox="monty").aask("Where?", TEXT))
+    with pytest.raises(asyncio.CancelledError) as cancelled:
+        await asked
+    assert getattr(cancelled.value, "partial", None).text == "In Paris, I think."

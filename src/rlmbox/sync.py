@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from anyio.from_thread import BlockingPortal
 
@@ -79,32 +79,71 @@ def run_blocking(function: Callable[[], Awaitable[_Result]]) -> _Result:
     """Run an async function to its end and return its result.
 
     May be called from any thread, also from one that runs an event loop, which it then holds up. An interrupt
-    (Ctrl-C) cancels the function and waits until it has cleaned up.
+    (Ctrl-C) cancels the function and waits until it has cleaned up; its `partial` is that of the cancellation.
 
     Args:
         function: What to run.
     """
-    ended = threading.Event()
+    call = _BlockingCall(function)
+    portal, future = _shared_portal(), None
+    try:
+        future = portal.start_task_soon(call.run)
+        return future.result()()
+    except BaseException as interrupt:
+        call.is_given_up = True
+        if future is None:  # interrupted while it was handed over: it may have begun, and nobody else can cancel it
+            portal.start_task_soon(call.cancel).result()
+        else:
+            future.cancel()  # says so at once; the function ends when it has cleaned up
+        if call.task is not None:
+            call.ended.wait()
+        if isinstance(interrupt, KeyboardInterrupt):
+            interrupt.partial = getattr(call.cancelled, "partial", None)  # type: ignore[attr-defined]
+        raise
 
-    async def whole() -> Callable[[], _Result]:
+
+class _BlockingCall(Generic[_Result]):
+    """A call of an async function on the shared loop, for a thread that waits for it.
+
+    Args:
+        function: What to run.
+
+    Attributes:
+        task: Its task, once it has begun.
+        ended: Set once it has ended.
+        cancelled: How it was cancelled, if it was.
+        is_given_up: Whether it is not to begin any more.
+    """
+
+    def __init__(self, function: Callable[[], Awaitable[_Result]]) -> None:
+        self._function = function
+        self.task: asyncio.Task[Any] | None = None
+        self.ended = threading.Event()
+        self.cancelled: asyncio.CancelledError | None = None
+        self.is_given_up = False
+
+    async def run(self) -> Callable[[], _Result]:
+        """Run the function; return what returns its result, or raises what would end the loop."""
+        self.task = asyncio.current_task()
         try:
-            result = await function()
-        except (Exception, asyncio.CancelledError):
+            if self.is_given_up:  # read after `task` is set, so that the caller sees either that or nothing happen
+                raise asyncio.CancelledError  # noqa: TRY301 - it ends like any other
+            result = await self._function()
+        except asyncio.CancelledError as error:
+            self.cancelled = error
+            raise
+        except Exception:
             raise
         except BaseException as raised:  # noqa: BLE001 - such as SystemExit: it is the caller's, and would end the loop
             return partial(_raise, raised)
         finally:
-            ended.set()
+            self.ended.set()
         return lambda: result
 
-    future = _shared_portal().start_task_soon(whole)
-    try:
-        return future.result()()
-    except BaseException:
-        if not ended.is_set():
-            future.cancel()  # says so at once; the function ends when it has cleaned up
-            ended.wait()
-        raise
+    async def cancel(self) -> None:
+        """Cancel it, if it has begun."""
+        if self.task is not None:
+            self.task.cancel()
 
 
 def _raise(error: BaseException) -> NoReturn:

@@ -190,17 +190,20 @@ class QuestionEnd:
             return self.answer(task, task.words, complete=False)
 
     def _interrupted(self, task: Task, error: BaseException) -> None:
-        """Record that a question was cancelled; nothing may be awaited here."""
-        if task.error is not None or task.answer is not None:
-            return  # its end is already recorded
-        self._answers.forget()
-        task.error = RLMError("the question was interrupted")
-        task.error.partial = partial = self.answer(task, task.words, complete=False)
-        self.free()
-        kind = type(error).__name__
-        self._recorder.note(
-            events.SessionFailed, "TERMINATED", error_type=kind, message=str(task.error), partial=partial
-        )
+        """Record that a question was cancelled, and keep the result so far; nothing may be awaited here."""
+        if task.error is None and task.answer is None:  # otherwise its end is already recorded
+            self._answers.forget()
+            task.error = RLMError("the question was interrupted")
+            task.error.partial = self.answer(task, task.words, complete=False)
+            self.free()
+            self._recorder.note(
+                events.SessionFailed,
+                "TERMINATED",
+                error_type=type(error).__name__,
+                message=str(task.error),
+                partial=task.error.partial,
+            )
+        error.partial = task.answer if task.error is None else task.error.partial  # type: ignore[attr-defined]
 
     async def _partial(self, task: Task, error: RLMError) -> Answer:
         """Return the result so far: the best answer that the model can give now, or its last words."""

@@ -295,12 +295,7 @@ class RLM:
         from rlmbox.sync import run_blocking
 
         session = self.session(context, question=question, returns=returns, inputs=inputs, limits=limits, run_id=run_id)
-        try:
-            return run_blocking(lambda: self._setup.answer(session))
-        except KeyboardInterrupt as interrupt:
-            error = session.task.error if session.task is not None else None
-            interrupt.partial = getattr(error, "partial", None)  # type: ignore[attr-defined]
-            raise
+        return run_blocking(lambda: self._setup.answer(session))
 
     async def aask(
         self,
