@@ -38,9 +38,7 @@ def body_of(event: Event, keep: _Keep) -> str:
     """
     aside: dict[str, tuple[str, str]] = {}
     found = _serialized(event)
-    if (
-        found is None or len(found) > LONG_CHARS
-    ):  # reading it back would take as long for each event that has a long text
+    if found is None or len(found) > LONG_CHARS:  # what is long is left out, since reading it back takes long
         event = mapped(event, partial(_set_aside, keep, aside))
         found = _serialized(event) if found is not None or aside else None
     if found is None:
