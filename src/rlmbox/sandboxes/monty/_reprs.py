@@ -26,12 +26,16 @@ _OF_HOST = re.compile(r"<function '([\w.]+)' external>")
 _OF_MODULE = re.compile(r"<function (\w+)( at 0x2[0-9a-f]{5})?>")
 _OBJECT = re.compile(r"<([A-Za-z_]\w*) object( at 0x[0-9a-f]+)?>")
 _CLASS = re.compile(r"<class '([A-Za-z_]\w*)'>")
-_OF_TIMES = re.compile(r", tm_gmtoff=[^,()]*, tm_zone='[^']*'\)")
+_OF_TIMES = re.compile(r", tm_gmtoff=[^,()]*, tm_zone=('[^']*'|None)\)")
 _OF_MODULES = {
     f"<class '{name}'>": f"<class '{module}.{name}'>"
     for module, name in (("re", "Match"), ("re", "Pattern"), ("collections", "Counter"))
 }
-_OF_BUILTINS = {"<built-in function type>": "<class 'type'>", "<class 'iterator'>": "<built-in function iter>"}
+_OF_BUILTINS = {
+    "<class 're.PatternError'>": repr(re.error),
+    "<built-in function type>": "<class 'type'>",
+    "<class 'iterator'>": "<built-in function iter>",
+}
 _LAMBDA = "<lambda>"
 _OWN = "own_"
 _OF_OPERATOR = "_rlm_operator_"
