@@ -505,10 +505,9 @@ class MontyRepl:
         own = own_names(source.code)
         if source.has_value or "leaving" in own:
             self._feed_once(VALUE_SOURCE)
-        if own & _BY_NAME and any(name in source.code for name in METHOD_SHIMS):
-            own |= {"unbound_method"}  # of `builtins`
+        is_by_name = bool(own & _BY_NAME) and any(name in source.code for name in METHOD_SHIMS)
         for name in _SOURCES:
-            if own & own_exports(name):
+            if own & own_exports(name) or (is_by_name and name == "builtins"):
                 self._feed_once(_SOURCES[_NEEDS.get(name, name)]())
                 self._feed_once(_SOURCES[name]())
         if any(name.startswith(("worded", "error_")) for name in own) or "contextlib" in source.modules:
