@@ -515,12 +515,15 @@ class MontyRepl:
         if own & _OF_SETS:
             self._feed_once(_SOURCES["sets"]())
         if "module_re" in own or "eval" in own:
-            self._feed_once(pattern_words() + own_source("re"))
-            if self.setting.is_large:
-                self._feed_once("_rlm_re_knows(_rlm_LargeText)")
+            self._load_re()
         if "zlib" in source.code:  # offered without import, but most sessions never use it
             self._load_module("zlib")
             self._feed_once(f"zlib = {instance_name('zlib')}")
+
+    def _load_re(self) -> None:
+        self._feed_once(pattern_words() + own_source("re"))
+        if self.setting.is_large:
+            self._feed_once("_rlm_re_knows(_rlm_LargeText)")
 
     def _feed_once(self, code: str) -> None:
         if code not in self._fed:
