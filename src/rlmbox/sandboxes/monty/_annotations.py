@@ -1,7 +1,8 @@
-"""Names in annotations: CPython reads them where a function, a class or a variable is defined, Monty never.
+"""Annotations: CPython reads their names where a function, a class or a variable is defined, Monty never.
 
 `def f(x: List[int])` without an import of `List` is a NameError in CPython up to 3.13. So the names are read before the
-statement that they annotate; what is built of them, such as `List[int]`, is not evaluated.
+statement that they annotate; what is built of them, such as `List[int]`, is not evaluated. A line such as
+`Result: FINAL("Paris")`, which is an annotation by its grammar alone, is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ast
 import builtins
 import sys
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from rlmbox.sandboxes.monty._nodes import load, parameters, placed
 
@@ -26,6 +28,21 @@ def are_read(tree: ast.Module) -> bool:
         and any(one.name == "annotations" for one in node.names)
         for node in tree.body
     )
+
+
+class Called(ast.NodeTransformer):
+    """Replaces variables that have an annotation with a call, and no value, by an evaluation of the annotation."""
+
+    def visit(self, node: ast.AST) -> Any:
+        """Visit what is not in a scope of its own."""
+        return node if isinstance(node, _Function | ast.ClassDef | ast.Lambda) else super().visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
+        """Replace the variable."""
+        if node.value is not None or not any(isinstance(inner, ast.Call) for inner in ast.walk(node.annotation)):
+            return node
+        # As a test its value is not shown, which that of an expression would be at the end of a cell.
+        return ast.fix_missing_locations(placed(ast.If(node.annotation, [ast.Pass()], []), node))
 
 
 def nodes_in(tree: ast.AST) -> Iterator[ast.AST]:

@@ -14,7 +14,16 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from rlmbox.sandboxes.monty import _comprehensions, _errors, _large, _members, _own_imports, _private, _syntax
+from rlmbox.sandboxes.monty import (
+    _annotations,
+    _comprehensions,
+    _errors,
+    _large,
+    _members,
+    _own_imports,
+    _private,
+    _syntax,
+)
 from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._host import LARGE_TEXT
 from rlmbox.sandboxes.monty._known import Known
@@ -349,6 +358,8 @@ def _parsed(code: str) -> ast.Module:
         raise CellRefused(str(error), None, "SyntaxError") from None
     except (MemoryError, RecursionError):
         raise CellRefused("the cell is nested too deeply: split it", 1, "SyntaxError") from None
+    if ":" in code and _annotations.are_read(tree):
+        tree = _annotations.Called().visit(tree)
     return tree
 
 
