@@ -1,6 +1,7 @@
 """What is particular to `monty`; what every sandbox must do is in the contract suite."""
 
 import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -365,3 +366,19 @@ async def test_a_checked_cell_that_may_be_right_is_run(checked: MontySandbox, co
 async def test_names_of_a_cell_that_failed_halfway_are_known_to_the_check(checked: MontySandbox) -> None:
     await run(checked, "kept = 1\nraise ValueError('x')")
     assert (await run(checked, "kept")).value == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "asked"),
+    [
+        ("Result: note('Paris')", ["Paris"]),  # prose with a call, which is an annotation by its grammar
+        ("if True:\n    Result: note('Paris')", ["Paris"]),
+        ("def f():\n    x: note('never')\nf()", []),
+        ("from __future__ import annotations\nx: note('never')", []),
+    ],
+)
+async def test_a_line_that_is_an_annotation_by_its_grammar_alone_makes_its_calls(
+    sandbox: MontySandbox, models: Models, code: str, asked: list[str]
+) -> None:
+    assert (await sandbox.execute(Cell(code))).error is None
+    assert models.asked == (asked if sys.version_info < (3, 14) else [])
