@@ -11,7 +11,9 @@ LONG = 100_000
 
 _VALUE = 8  # a value takes as long as so many characters
 _PIECE_CHARS = 1 << 20
-_DEEP, _FEW = 20, 16
+_FEW = 16
+DEEP = 20
+"""What is deeper in another value, as in a container that contains itself, is not divided."""
 _SHORT = frozenset({int, float, bool, type(None)})
 
 
@@ -77,9 +79,9 @@ def json_parts(value: object, encoder: Encoder, depth: int = 0) -> Iterator[str]
     Args:
         value: The value.
         encoder: Writes each part, and raises its errors.
-        depth: How deep the value is in another; what is deep, as in a container that contains itself, is one part.
+        depth: How deep the value is in another.
     """
-    if depth > _DEEP or not is_long(value):
+    if depth > DEEP or not is_long(value):
         yield encoder.encode(value)
     elif isinstance(value, str):
         yield '"'

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from rlmbox.context import Context
-from rlmbox.context.json_parts import Groups, is_long, json_parts
+from rlmbox.context.json_parts import DEEP, Groups, is_long, json_parts
 from rlmbox.context.load.structured import NotATable, instead_of, is_table
 from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.base import BUILTINS, INJECTED
@@ -159,16 +159,20 @@ class _PlainCopy:
     def __init__(self) -> None:
         self.size_bytes = 0
 
-    def copy(self, value: object) -> Any:
+    def copy(self, value: object, depth: int = 0) -> Any:
         """Return a copy of a value.
+
+        Args:
+            value: The value.
+            depth: How deep it is in another.
 
         Raises:
             ValueError: It is not plain JSON.
         """
         from pydantic_core import from_json, to_json  # late: some runs do not need it
 
-        if isinstance(value, list | dict) and is_long(value):
-            return self._long(value)
+        if isinstance(value, list | dict) and depth <= DEEP and is_long(value):
+            return self._long(value, depth + 1)
         written = to_json(value)
         self.size_bytes += len(written)
         form = from_json(written, allow_inf_nan=False)
@@ -176,20 +180,20 @@ class _PlainCopy:
             raise ValueError
         return form
 
-    def _long(self, value: list[Any] | dict[str, Any]) -> Any:
+    def _long(self, value: list[Any] | dict[str, Any], depth: int) -> Any:
         made: Any = [] if isinstance(value, list) else {}
         add = made.extend if isinstance(value, list) else made.update
         groups = Groups(value)
         for group in groups:
             before_bytes = self.size_bytes
             if len(group) > 1 or not is_long(group):
-                add(self.copy(group))
+                add(self.copy(group, depth))
                 self.size_bytes -= 1  # two brackets, for a comma
             elif isinstance(group, list):
-                add([self.copy(group[0])])
+                add([self.copy(group[0], depth)])
                 self.size_bytes += 1
             else:
-                add({self.copy(key): self.copy(inner) for key, inner in group.items()})
+                add({self.copy(key): self.copy(inner, depth) for key, inner in group.items()})
                 self.size_bytes += 2
             groups.chars = self.size_bytes - before_bytes
         self.size_bytes += 1

@@ -1,4 +1,4 @@
-"""Which attributes the objects of a type have in CPython; Monty tells few of its own types, and no special one."""
+"""Attributes that the objects of a type have in CPython; Monty tells few of its own types, and no special one."""
 
 from __future__ import annotations
 
