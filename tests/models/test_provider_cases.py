@@ -222,6 +222,20 @@ def test_a_wait_is_kept_wherever_it_is_told(entry: RawReply) -> None:
     assert [round(wait_s, 1) for wait_s in waits] == [0.3]
 
 
+@pytest.mark.parametrize("words", ["Model is loading", "loading model", "The engine is warming up", "model not ready"])
+def test_a_server_that_gets_ready_and_says_so_with_status_200_is_asked_again(words: str) -> None:
+    answer, asked = run([refusal(200, words), reply()])
+    assert isinstance(answer, Answer), answer
+    assert (answer.text, asked) == ("3", 2)
+
+
+@pytest.mark.parametrize("words", ["Failed to load model", "error loading model: not enough memory"])
+def test_a_server_that_cannot_load_its_model_is_asked_once(words: str) -> None:
+    error, asked = run([refusal(200, words)])
+    assert asked == 1
+    assert words in str(error)
+
+
 @pytest.mark.parametrize("text", [None, "", "  \n"])
 def test_an_empty_reply_of_a_sub_call_is_an_error_that_the_code_sees(text: str | None) -> None:
     answer, _ = run([reply("```repl\nFINAL(repr(llm_query_batched(['a'])))\n```"), reply(text)])

@@ -206,7 +206,7 @@ THROTTLED = re.compile(
 
 PASSING = re.compile(
     r"overloaded|server.?error|api error|unavailable|bad gateway|time-?d? ?out|temporar|try again|retry|\bbusy\b"
-    r"|capacity|upstream|繁忙|稍后",
+    r"|capacity|upstream|(?<!error )\bloading\b|warming up|starting up|not (?:yet )?ready|繁忙|稍后",
     re.IGNORECASE,
 )
 """What went wrong may be over in a while; looked for in an error that came with the status of success."""
