@@ -252,3 +252,12 @@ def test_the_words_of_a_refused_key_are_told_without_it(key: str) -> None:
     assert asked == 1
     assert "Ask your admin" in str(error)
     assert key not in str(error)
+
+
+@pytest.mark.parametrize("options", [{}, {"instructions": "In caf\udce9 style."}], ids=["question", "instructions"])
+def test_what_is_no_character_in_utf_8_is_sent_as_a_question_mark(options: dict[str, Any]) -> None:
+    with ProviderServer([reply()]) as server:
+        model = provider_model(f"openai:odd-{server.port}", base_url=server.openai_url, api_key="k-123456")
+        asked = RLM(model, limits=Limits(cost_limit_usd=None), **options)
+        assert asked.ask("What of the caf\udce9?", TEXT).text == "3"
+        assert "What of the caf?" in "".join(message.content for message in server.requests[0].messages)

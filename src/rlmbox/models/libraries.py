@@ -23,6 +23,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import Model as Library
 from pydantic_ai.settings import ModelSettings
 
+from rlmbox.models.replies import whole_characters
 from rlmbox.models.target import Target
 from rlmbox.types import Message
 
@@ -135,10 +136,11 @@ def library_messages(messages: Sequence[Message]) -> list[ModelMessage]:
     for message in messages:
         if not message.content.strip():
             continue
+        content = whole_characters(message.content)
         if message.role == "assistant":
-            wire.append(ModelResponse(parts=[TextPart(message.content)]))
+            wire.append(ModelResponse(parts=[TextPart(content)]))
         elif message.role == "system":
-            wire.append(ModelRequest(parts=[SystemPromptPart(message.content)]))
+            wire.append(ModelRequest(parts=[SystemPromptPart(content)]))
         else:
-            wire.append(ModelRequest(parts=[UserPromptPart(message.content)]))
+            wire.append(ModelRequest(parts=[UserPromptPart(content)]))
     return wire

@@ -17,6 +17,7 @@ import anyio.to_thread
 from rlmbox.models.base import Price
 from rlmbox.models.extract import best_sentences, is_name, question_phrases, question_words
 from rlmbox.models.prices import FREE
+from rlmbox.models.replies import whole_characters
 from rlmbox.types import Completion, Message, Usage
 
 NOTICE = (
@@ -163,7 +164,11 @@ class OfflineModel:
             # Ranking takes milliseconds, during which other sub-calls should not be blocked.
             text = await anyio.to_thread.run_sync(_read, messages[-1].content)
         usage = Usage(
-            sum(len(message.content.encode()) // 4 + 1 for message in messages), 0, len(text.encode()) // 4 + 1, 0, 1
+            sum(len(message.content.encode("utf-8", "replace")) // 4 + 1 for message in messages),
+            0,
+            len(text.encode("utf-8", "replace")) // 4 + 1,
+            0,
+            1,
         )
         return Completion(text, usage, self.name)
 
@@ -171,7 +176,7 @@ class OfflineModel:
 def _next_reply(messages: Sequence[Message]) -> str:
     """Return the root's next cell, determined by the number of cells written so far."""
     match = _QUESTION.match(messages[1].content)
-    question = match.group(1) if match else messages[1].content
+    question = whole_characters(match.group(1) if match else messages[1].content)
     turn = sum(message.role == "assistant" for message in messages)
     if _ERROR.search(messages[-1].content) or turn >= 4:
         return 'FINAL("The text could not be searched for this question.")'

@@ -67,13 +67,13 @@ def read_reply(protocol: WireProtocol, body: bytes, name: str, messages: Sequenc
     """
     found = _decoded(protocol, body)
     part = _READERS[protocol](found)
-    text = _whole_characters(_THOUGHT.sub("", part.text, count=1) if _THOUGHT.match(part.text) else part.text)
+    text = whole_characters(_THOUGHT.sub("", part.text, count=1) if _THOUGHT.match(part.text) else part.text)
     text = "" if _INVISIBLE.match(text) else text
     stop = stop_reason_of(part.finish)
     if part.refusal and not text.strip():
-        text, stop = _whole_characters(part.refusal), "refusal"
+        text, stop = whole_characters(part.refusal), "refusal"
     elif part.called and not text.strip():
-        text, stop = _whole_characters(part.called), "tool_calls"
+        text, stop = whole_characters(part.called), "tool_calls"
     elif stop == "tool_calls" and text.strip():
         stop = "stop"
     made = bool(part.text or part.reasoning or part.called or part.refusal)
@@ -266,8 +266,12 @@ _READERS: Mapping[WireProtocol, Callable[[Mapping[str, Any]], _Part]] = MappingP
 )
 
 
-def _whole_characters(text: str) -> str:
-    # JSON may contain lone surrogates, which later encoding of the text would reject.
+def whole_characters(text: str) -> str:
+    """Return a text with `?` in place of lone surrogates, which JSON and command lines may hold, and UTF-8 may not.
+
+    Args:
+        text: The text.
+    """
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
