@@ -189,6 +189,25 @@ async def test_the_time_of_calls_that_cost_nothing_is_bounded_and_that_of_others
         assert await repl.value("kept + scan()") == 2
 
 
+async def test_the_time_of_a_read_beyond_the_bound_counts_once_beside_other_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    short = Path(_worker.__file__).read_text().replace("FREE_CALLS_S = 30.0", "FREE_CALLS_S = 0.1")
+    monkeypatch.setattr(_link, "FREE_CALLS_S", 0.1)
+
+    async def scan() -> int:
+        await anyio.sleep(0.45)
+        return 1
+
+    async def ask() -> int:
+        await anyio.sleep(0.01)
+        return 1
+
+    functions = [HostFunction("scan", scan, "scans", pure=True), HostFunction("ask", ask, "asks")]
+    async with local(*functions, worker=short, limits=replace(LIMITS, cell_timeout_s=4.0)) as repl:
+        assert await repl.value("sum(scan() + ask() for _ in range(6))") == 12
+
+
 def _json(value: object) -> object:
     return json.loads(json.dumps(value))
 

@@ -106,6 +106,10 @@ class _Clock:
         self._timer: asyncio.TimerHandle | None = None
         self.resume()
 
+    @property
+    def is_paused(self) -> bool:
+        return self._timer is None
+
     def resume(self) -> None:
         if self._timer is None:
             self._due_s = self._loop.time() + self._left_s
@@ -305,7 +309,7 @@ class Link:
         self._clock.pause()
         self._clock = _Clock(asyncio.get_running_loop(), grace_s, partial(self._wire.fail, error))
         if self._pending:
-            self._clock.pause()
+            self._pause()
 
     def _stale(self) -> Lost | None:
         """Check for unsolicited bytes from the worker, and for its end, since the last request."""
@@ -390,10 +394,15 @@ class Link:
     # deadline, which costs the namespace, would pass before the worker's own.
     def _pend(self, call: CallFrame) -> None:
         if not self._pending:
-            self._paused_s, self._free_s = time.monotonic(), 0.0
+            self._free_s = 0.0
         self._pending.add(call.id)
         if not self._host[call.name].is_running_time or self._free_left_s > 0:
+            self._pause()
+
+    def _pause(self) -> None:
+        if not self._clock.is_paused:
             self._clock.pause()
+            self._paused_s = time.monotonic()
 
     async def _answer(self, function: HostFunction, call: CallFrame) -> None:
         began = time.monotonic()
@@ -405,7 +414,7 @@ class Link:
         free_s = self._freed(function, time.monotonic() - began)
         self._pending.discard(call.id)
         self._free_s += free_s
-        if not self._pending:
+        if not self._pending and self._clock.is_paused:
             self._clock.resume()
             self._clock.add(-max(0.0, time.monotonic() - self._paused_s - self._free_s))
         with suppress(OSError):  # the reading side sees the end of the worker too
