@@ -1,6 +1,9 @@
 """What a cell is told that imports a package which is installed here, but not allowed or not in the sandbox."""
 
+import sys
 import sysconfig
+import threading
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -46,3 +49,23 @@ async def test_an_image_may_have_it_and_otherwise_is_made() -> None:
     assert error is not None
     assert "if the image has anyio, allow it with --package anyio, or packages=['anyio']; if not, make" in error.message
     assert "pip install anyio`" in error.message
+
+
+async def test_a_module_of_this_process_that_was_not_imported_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "made_here", ModuleType("made_here"))  # as `__main__` often is
+    failed = Execution("error", error=CellError("ModuleNotFoundError", "No module named 'made_here'", ""))
+    assert await explained(failed, "{name} is needed") == failed
+
+
+async def test_what_provides_a_package_is_looked_up_beside_the_event_loop() -> None:
+    ran_in = []
+
+    def hint(name: str) -> str:
+        ran_in.append(threading.get_ident())
+        return f"{name} is needed"
+
+    failed = Execution("error", error=CellError("ModuleNotFoundError", "No module named 'anyio'", ""))
+    error = (await explained(failed, hint)).error
+    assert error is not None
+    assert error.message.endswith("; anyio is needed")
+    assert ran_in != [threading.get_ident()]

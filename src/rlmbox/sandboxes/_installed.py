@@ -26,13 +26,16 @@ async def explained(execution: Execution, hint: str | Callable[[str], str]) -> E
 
     Args:
         execution: The execution.
-        hint: The advice: a text with `{name}`, or a function of the distribution's name.
+        hint: The advice: a text with `{name}`, or a function of the distribution's name, called in a thread.
     """
     module = missing_module(execution.error)
-    name = await anyio.to_thread.run_sync(distribution, module) if module else ""
-    if not name:
-        return execution
-    return with_advice(execution, hint.format(name=name) if isinstance(hint, str) else hint(name))
+    advice = await anyio.to_thread.run_sync(_advice, module, hint) if module else ""
+    return with_advice(execution, advice) if advice else execution
+
+
+def _advice(module: str, hint: str | Callable[[str], str]) -> str:
+    name = distribution(module)
+    return name and (hint.format(name=name) if isinstance(hint, str) else hint(name))
 
 
 def missing_module(error: CellError | None) -> str:
@@ -69,7 +72,11 @@ def distribution(module: str) -> str:
     """
     from importlib import metadata, util
 
-    if util.find_spec(module) is None:
+    try:
+        spec = util.find_spec(module)
+    except ValueError:  # a module without one, such as the program's own `__main__`
+        spec = None
+    if spec is None:
         return ""
     names = metadata.packages_distributions().get(module, [])
     return names[0] if names else ""

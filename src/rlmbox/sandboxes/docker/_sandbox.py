@@ -98,8 +98,10 @@ class DockerSandbox(WorkerSandbox):
 
     async def execute(self, cell: Cell) -> Execution:
         """Run a cell; see `Sandbox.execute`."""
-        execution = explained(await super().execute(cell), self._packages)
-        if not self._packages:
+        execution = await super().execute(cell)
+        if self._packages and execution.error:  # in a thread, since what provides a module takes a while to find
+            execution = await anyio.to_thread.run_sync(explained, execution, self._packages)
+        elif not self._packages:
             execution = await _installed.explained(execution, _allowed)
         if execution.outcome != "crashed" or execution.namespace != "lost" or not self._containers.ran_out_of_memory:
             return execution
