@@ -73,6 +73,7 @@ SAME = [
     'isinstance(re.search("line", context), re.Match), context.__eq__(5), context in [context[:]], context in context',
     'context.find(context, 0), context.count(context + "a"), context.startswith(("a", context))',
     'context.partition(context)[2]',
+    """(exec("class A: split = str\\nmatch 'a':\\n case A.split(): found = f'{context}.'"), found[-4:])[1]""",
     'Shown.text[:4], (lambda s, f=f"{context}a": s + f)("b")[:3]',
 ]  # fmt: skip
 REFUSED = [

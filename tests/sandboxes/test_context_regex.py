@@ -192,6 +192,6 @@ def test_a_pattern_over_a_view_in_another_case_matches_what_it_matches_on_the_co
     for pattern in map(re.compile, same):
         found = [(one.span(), one.groups(), one.group()) for one in regex.finditer(pattern, view)]
         assert found == [(one.span(), one.groups(), one.group()) for one in pattern.finditer(text.lower())]
-    for refused in ("LINE", "[^A-M]+", "[A-Z]+", "i|N", "\\x4c", "[!-Z]+"):
+    for refused in ("LINE", "[^A-M]+", "[A-Z]+", "i|N", "\\x4c", "[!-Z]+", "(?-i:a)", "(?i)(?-i:A)", "(?i)x|((?-i:a))"):
         with pytest.raises(TypeError, match=r"re\.I"):
             regex.findall(re.compile(refused), view)

@@ -356,6 +356,12 @@ class Joins(ast.NodeTransformer):
             node.value = _calling(METHODS[node.attr], [node.value])
         return node
 
+    def visit_match_case(self, node: ast.match_case) -> ast.match_case:
+        """Rewrite a case but not its pattern, in which Python allows names and no calls."""
+        node.guard = self.visit(node.guard) if node.guard else None
+        node.body = [self.visit(statement) for statement in node.body]
+        return node
+
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         """Rewrite `template % values`."""
         self.generic_visit(node)

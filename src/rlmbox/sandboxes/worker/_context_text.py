@@ -687,7 +687,7 @@ class CasedText(UnscannedText):
         """Return the matches in the original text in either case, if the pattern says the same of both."""
         import re
 
-        if not (flags & re.IGNORECASE or keeps_case(pattern, flags, self._change, ascii=self._text.isascii())):
+        if not keeps_case(pattern, flags, self._change, ascii=self._text.isascii()):
             raise refusal("this pattern on a view in another case", self, "use re.I on context itself")
         if not self._text.isascii() and self._text.find("\u017f") >= 0:  # the long s, which is `s` in either case
             raise refusal("a pattern on a view in another case", self, "use re.I on context itself")
@@ -698,7 +698,8 @@ class CasedText(UnscannedText):
 def keeps_case(pattern: str, flags: int, change: Callable[[str], str], *, ascii: bool) -> bool:  # noqa: A002
     """Return whether a pattern matches a text in another case just where it matches the text in either case.
 
-    It does if each set of characters in it has, with a letter, that letter in the other case.
+    It does if no part of it is about one case alone, and it ignores case itself, or each set of characters in it has,
+    with a letter, that letter in the other case.
 
     Args:
         pattern: The pattern.
@@ -706,13 +707,15 @@ def keeps_case(pattern: str, flags: int, change: Callable[[str], str], *, ascii:
         change: Changes the case of letters.
         ascii: Whether the text is ASCII; otherwise the pattern has to be.
     """
-    from re import _parser  # type: ignore[attr-defined]
+    from re import IGNORECASE, _parser  # type: ignore[attr-defined]
 
     todo: list[Any] = [*_parser.parse(pattern, flags)]
     while todo:
         one = todo.pop()
         name = str(one[0]) if type(one) is tuple and one else ""
-        if name in ("LITERAL", "NOT_LITERAL", "IN"):
+        if name == "SUBPATTERN" and one[1][2] & IGNORECASE:  # (?-i:…)
+            return False
+        if name in ("LITERAL", "NOT_LITERAL", "IN") and not flags & IGNORECASE:
             items = one[1] if name == "IN" else [one]
             spans = [item[1] if str(item[0]) == "RANGE" else (item[1], item[1]) for item in items if _has_code(item)]
             letters = {char for char in LETTERS if any(first <= ord(char) <= last for first, last in spans)}
