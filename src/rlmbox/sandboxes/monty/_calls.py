@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 
+from rlmbox.sandboxes.monty._comprehensions import EACH
 from rlmbox.sandboxes.monty._methods import CONSUMERS, MethodsRewriting
 from rlmbox.sandboxes.monty._nodes import (
     call,
@@ -17,7 +18,7 @@ from rlmbox.sandboxes.monty._nodes import (
 from rlmbox.sandboxes.monty._refusals import OF_KINDS, lacking
 
 _SHOWING = frozenset({"print", "str", "repr", "format", "ascii"})
-_OF_OBJECTS = frozenset({"object", "slice", "eval", "print"})
+_OF_OBJECTS = frozenset({"object", "slice", "eval", "print", "hasattr", "getattr"})
 _EXCEPTIONS = frozenset(
     "Exception ValueError KeyError TypeError RuntimeError IndexError LookupError AttributeError NameError "  # noqa: SIM905
     "ArithmeticError ZeroDivisionError OverflowError AssertionError NotImplementedError StopIteration OSError "
@@ -107,15 +108,19 @@ class CallsRewriting(MethodsRewriting):
         return None
 
     def _of_objects(self, node: ast.Call, name: str) -> ast.expr | None:
-        """Rewrite `object()`, `slice(...)`, `print(file=...)` and `eval(...)`."""
+        """Rewrite `object()`, `slice(...)`, `print(file=...)`, `eval(...)`, `hasattr(...)` and `getattr(...)`."""
         if name == "print":
             return self._printed_to(node)
+        if name in ("hasattr", "getattr"):
+            self._arguments(node)
+            return call(name, *node.args, keywords=[*node.keywords, *self._of_classes()])
         if name != "eval" and (node.keywords or (name == "object") == bool(node.args)):
             return None
         self._arguments(node)
         if name != "eval":
             return call("object" if name == "object" else "sliced", *node.args)
-        hidden: list[ast.expr] = [ast.Constant(one) for one in sorted(frozenset().union(*self._names_around))]
+        around = frozenset().union(*self._names_around, *self._inner_names)
+        hidden: list[ast.expr] = [ast.Constant(one) for one in sorted(one.removeprefix(EACH) for one in around)]
         named = [ast.keyword("names", ast.Tuple(hidden, ast.Load()))] if hidden else []
         return ast.Call(load(own_name("eval")), node.args, [*node.keywords, *named])
 

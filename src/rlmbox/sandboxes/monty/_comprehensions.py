@@ -15,6 +15,8 @@ from rlmbox.sandboxes.monty._nodes import own_name, targets
 from rlmbox.sandboxes.monty._own_imports import OWN_MODULES
 from rlmbox.sandboxes.monty._refusals import lacking
 
+EACH = own_name("each_")
+"""What the name of ours for a variable begins with."""
 _BUILTINS = frozenset(dir(builtins)) | OWN_MODULES
 """Names that have a value without an assignment."""
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -76,9 +78,9 @@ def _rename(node: _Comprehension, names: set[str]) -> None:
     for part in _inner_parts(node):
         for inner in ast.walk(part):
             if isinstance(inner, ast.Name) and inner.id in names:
-                inner.id = own_name(f"each_{inner.id}")
+                inner.id = EACH + inner.id
             elif isinstance(inner, ast.arg) and inner.arg in names:
-                inner.arg = own_name(f"each_{inner.arg}")
+                inner.arg = EACH + inner.arg
 
 
 def _inner_parts(node: _Comprehension) -> list[ast.AST]:
