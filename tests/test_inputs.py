@@ -166,3 +166,10 @@ def test_an_input_named_as_what_code_takes_from_python_is_refused(name: str) -> 
 @pytest.mark.parametrize("name", ["input", "license", "history"])
 def test_an_input_may_have_a_name_that_no_code_calls(name: str) -> None:
     assert rlm(repl(f"FINAL({name})")).ask("?", TEXT, inputs={name: "mine"}).text == "mine"
+
+
+@pytest.mark.parametrize("length", [20, 200_000])
+@pytest.mark.parametrize("key", [1, None, True, 1.5])
+def test_a_key_that_is_no_text_is_refused_however_long_its_value_is(key: object, length: int) -> None:
+    with pytest.raises(ConfigError, match="JSON has only str; give str keys"):
+        rlm("FINAL(ok)").ask("?", TEXT, inputs={"given": {key: "a" * length}})

@@ -193,6 +193,8 @@ class _PlainCopy:
                 add([self.copy(group[0], depth)])
                 self.size_bytes += 1
             else:
+                if not all(isinstance(key, str) for key in group):
+                    raise ValueError
                 add({self.copy(key): self.copy(inner, depth) for key, inner in group.items()})
                 self.size_bytes += 2
             groups.chars = self.size_bytes - before_bytes
