@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pydantic
 import pytest
@@ -279,3 +279,25 @@ def test_another_process_opens_it_again(tmp_path: Path):
     code = "import pickle, sys; a, b = pickle.load(sys.stdin.buffer); print(a.get_document(0), b.data)"
     done = subprocess.run([*python_command(), "-c", code], input=sent, capture_output=True, check=True)
     assert done.stdout == b"shared text {'k': [1, 2]}\n"
+
+
+@dataclasses.dataclass
+class Counted:
+    name: str
+    seed: dataclasses.InitVar[int] = 3
+    made: ClassVar[int] = 0
+
+
+class Open(pydantic.BaseModel, extra="allow"):
+    name: str
+
+
+@dataclasses.dataclass
+class Nothing:
+    pass
+
+
+def test_the_fields_of_an_object_are_those_that_it_has_itself():
+    assert jsonable(Counted("a")) == {"name": "a"}
+    assert jsonable(Open.model_validate({"name": "a", "more": [1]})) == {"name": "a", "more": [1]}
+    assert jsonable(Nothing()) == {}

@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import date, time
 from enum import Enum
 from typing import Any
@@ -45,8 +45,8 @@ def jsonable(value: object, depth: int = 0, around: frozenset[int] = frozenset()
     if id(value) in around:
         return "<cycle>"
     inside = around | {id(value)}
-    if (fields := _fields_of(value)) is not None:
-        return _object(fields, depth, inside)
+    if (named := _fields_of(value)) is not None:
+        return _object(named, depth, inside)
     if isinstance(value, Mapping):
         return _object(value, depth, inside)
     if isinstance(value, AbstractSet):
@@ -72,12 +72,15 @@ def _scalar(value: object) -> object:
 def _fields_of(value: object) -> Mapping[object, object] | None:
     """Return the fields of a dataclass, a pydantic model or a named tuple; None for any other value."""
     kind = type(value)
-    names = getattr(kind, "_fields", None) if isinstance(value, tuple) else None
-    for attribute in ("__dataclass_fields__", "__pydantic_fields__"):
-        names = names or getattr(kind, attribute, None)
+    names: object
+    if is_dataclass(kind):
+        names = tuple(each.name for each in fields(kind))  # without ClassVar and InitVar
+    else:
+        names = getattr(kind, "_fields" if isinstance(value, tuple) else "__pydantic_fields__", None)
     if not isinstance(names, tuple | dict):
         return None
-    return {name: getattr(value, name, None) for name in names}
+    more = getattr(value, "__pydantic_extra__", None)
+    return {**{name: getattr(value, name, None) for name in names}, **(more if isinstance(more, dict) else {})}
 
 
 def _of_library(value: object, depth: int, around: frozenset[int]) -> object:

@@ -543,10 +543,11 @@ def _names(kind: type) -> set[str]:
 
 
 def _fields_of(kind: type) -> list[Any] | None:
-    """Return the names of the fields of a dataclass or a pydantic model."""
+    """Return the names of the fields of a dataclass, without ClassVar and InitVar, or of a pydantic model."""
     for name in ("__dataclass_fields__", "__pydantic_fields__"):
         if type(fields := getattr(kind, name, None)) is dict:
-            return [*fields]
+            kinds = ((each, getattr(field, "_field_type", None)) for each, field in fields.items())
+            return [each for each, kind_of_field in kinds if getattr(kind_of_field, "name", "_FIELD") == "_FIELD"]
     return None
 
 
