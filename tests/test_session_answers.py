@@ -294,3 +294,43 @@ async def test_a_rejected_answer_in_the_dictionary_is_not_submitted_again_by_cod
     )
     assert (await asked.aask("?", TEXT)).text == "good"
     assert judged == ["bad", "bad", "good"]
+
+
+@pytest.mark.parametrize(
+    "code", ["SUBMIT({'name': 'Ada', 'places': [1]}, [(0, 5)])", "SUBMIT('Ada', [1], sources=[(0, 5)])"]
+)
+async def test_an_answer_with_fields_keeps_its_sources(code: str) -> None:
+    answer = await rlm(repl(code)).aask("?", TEXT, returns=Person)
+    assert answer.value == Person("Ada", [1])
+    assert [(each.start, each.end) for each in answer.sources] == [(0, 5)]
+
+
+async def test_values_beside_named_ones_are_not_taken_for_all_of_the_fields() -> None:
+    asked = rlm(repl("SUBMIT('Ada', [1], places=[2])"), repl("SUBMIT('Ada', [2])"))
+    answer = await asked.aask("?", TEXT, returns=Person)
+    assert answer.value == Person("Ada", [2])
+
+
+async def test_what_is_no_source_is_told_beside_several_answers_too() -> None:
+    asked = rlm(repl("FINAL('Ada', 'Bob', sources=5)"), "FINAL(7)")
+    assert (await asked.aask("?", TEXT)).value == 7
+    assert "sources are a list of hits or (start, end) pairs" in said_to(asked.model)
+
+
+async def test_an_answer_set_in_the_dictionary_counts_although_it_reads_as_the_last_one() -> None:
+    def number(answer: Any) -> str | None:
+        return "give a number" if isinstance(answer.value, str) and answer.value == "3" else None
+
+    asked = rlm(
+        repl("answer['content'] = '3'\nanswer['ready'] = True"),
+        repl("answer['content'] = 3"),
+        validate=number,
+    )
+    assert (await asked.aask("How many?", TEXT)).value == 3
+
+
+@pytest.mark.parametrize("sandbox", ["local", "monty"])
+async def test_a_variable_of_the_class_is_no_field_of_an_answer(sandbox: str) -> None:
+    fields = "@dataclass\nclass D:\n    a: int\n    made: ClassVar[int] = 3\n"
+    code = f"from dataclasses import dataclass\nfrom typing import ClassVar\n{fields}FINAL(D(1))"
+    assert (await rlm(repl(code), sandbox=SANDBOXES[sandbox]).aask("?", TEXT)).value == {"a": 1}

@@ -42,6 +42,7 @@ _TOO_LONG = "it is or holds a text that is too long for one value here: answer w
 _TOO_MANY_ROWS = (
     "it is {table}, too long to be an answer by its name: answer with what matters of it, such as head(100)"
 )
+_SETS_ANSWER = re.compile(r"ready|\banswer\b\s*(?:\[[^\]\n]*\]\s*)*[-+*/|]?=(?!=)|\banswer\.(?:update|setdefault)\b")
 _KEPT = "_answer_value"
 _IS_READY = "isinstance(answer, dict) and answer.get('ready') is True"
 _CONTENT = "answer['content']"
@@ -63,7 +64,8 @@ class _Called:
     variable: str | None = None
     sources: Sequence[Any] = ()
     is_of_variable: bool = False
-    several: Sequence[Any] = ()
+    several: Sequence[Any] = ()  # one for each field, where that many were asked for
+    is_cited: bool = False  # the second of two was read as sources
 
 
 class Namespace(Protocol):
@@ -105,7 +107,7 @@ class AnswerRules:
         self._strict, self._approves = strict, approves
         self._rules = tuple(rules)
         self._called: _Called | None = None
-        self._judged: str | None = None  # the last answer in the dictionary
+        self._judged: tuple[type, str] | None = None  # the last answer in the dictionary
 
     def functions(self) -> tuple[HostFunction, ...]:
         """Return the functions with which code submits an answer, which the prompt describes in prose."""
@@ -164,9 +166,7 @@ class AnswerRules:
     ) -> FinalAnswer | str | None:
         called, self._called = self._called, None
         if called is not None:
-            if called.several and len(called.several) == len(fields):  # SUBMIT(3, "x") for two fields
-                called = _Called(dict(zip(fields, called.several, strict=True)))
-            return await self._of_call(namespace, called, cells)
+            return await self._of_call(namespace, _by_field(called, fields), cells)
         found = None if self._strict else await self._of_answer_dict(namespace, cells)
         if found is None and self._auto is not None and any(binds(cell.code, self._auto) for cell in cells):
             set_to = await _variable(namespace, self._auto, ())
@@ -229,9 +229,9 @@ class AnswerRules:
                 return None
             value = answer.get("content", "")
             words = await off_loop(value_as_text, value)
-            if words == self._judged and not any("ready" in cell.code for cell in cells):
-                return None  # it was rejected, `ready` is still set, and this code does no more than print(answer)
-            self._judged = words
+            judged, self._judged = self._judged, (type(value), words)
+            if self._judged == judged and not any(_SETS_ANSWER.search(cell.code) for cell in cells):
+                return None  # `ready` is still set, and this code does no more than print(answer)
             if TOO_DEEP not in words and not _is_like_iterator(value):
                 return FinalAnswer(words, value)
         elif (await namespace.evaluate(_IS_READY)).value is not True:
@@ -272,8 +272,11 @@ class AnswerRules:
             answers = (fields.pop("answer"),)
         if len(answers) > 1:
             cited = _listed(answers[1]) if len(answers) == 2 and sources is None and not fields else None
-            value = [*answers, *([fields] if fields else [])] if cited is None else answers[0]
-            self._called = _Called(value, sources=_listed(sources) or cited or (), several=answers)
+            if cited is None:
+                value, several = [*answers, *([fields] if fields else [])], () if fields else answers
+                self._called = _Called(value, sources=_read_sources(sources), several=several)
+            else:
+                self._called = _Called(answers[0], sources=cited, several=answers, is_cited=True)
         elif fields:  # SUBMIT(total=3, name="x") is an answer with these fields
             given = {"answer": answers[0]} if answers else {}
             listed = _listed(sources)
@@ -289,6 +292,14 @@ class AnswerRules:
         else:
             # Code often passes the variable itself instead of its name; what it holds is what was meant.
             self._called = _Called(name, sources=listed, is_of_variable=isinstance(name, str))
+
+
+def _by_field(called: _Called, fields: Sequence[str]) -> _Called:
+    """Return `SUBMIT(3, "x")` for two fields as an answer with these; `SUBMIT({"a": 3, "b": "x"}, sources)` is one."""
+    is_whole = called.is_cited and isinstance(called.value, Mapping) and not called.value.keys().isdisjoint(fields)
+    if is_whole or not called.several or len(called.several) != len(fields):
+        return called
+    return _Called(dict(zip(fields, called.several, strict=True)), sources=() if called.is_cited else called.sources)
 
 
 def _listed(sources: object) -> Sequence[Any] | None:
