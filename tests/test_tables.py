@@ -290,6 +290,16 @@ def test_a_long_table_is_named_where_it_is_only_displayed() -> None:
         Writer(consumes=True).write(pd.Series(range(2_000_001)))
 
 
+async def test_a_table_of_many_rows_is_an_argument_and_the_variables_are_kept() -> None:
+    def rows(table: list[Any]) -> int:
+        """Count rows."""
+        return len(table)
+
+    code = repl("import pandas as pd\nn = rows(pd.DataFrame({'a': range(150_000)}))"), "FINAL_VAR(n)"
+    asked = rlm(*code, sandbox="jail", packages=["pandas"], tools=[rows])
+    assert (await asked.aask("?", TEXT)).value == 150_000
+
+
 @pytest.mark.parametrize("route", ["FINAL(t)", "SUBMIT(t)", "FINAL_VAR('t')", "answer = {'content': t, 'ready': True}"])
 async def test_a_table_is_an_answer_by_every_route(route: str) -> None:
     code = f"import pandas as pd\nt = pd.DataFrame({{'a': [1, None]}})\n{route}"

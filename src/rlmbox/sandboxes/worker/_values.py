@@ -434,6 +434,9 @@ class Writer:
         names, rows = found
         if (instead := self._enter(rows, level)) is not None:
             return instead
+        self._nodes -= len(rows)
+        if self._nodes < 0:
+            raise self._too_many()
         before = len(self.aside)
         forms = [self._mapping(row, [*zip(names, row, strict=True)], level + 1) for row in rows]
         return self._leave(rows, forms, before)
