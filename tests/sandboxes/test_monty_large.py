@@ -171,6 +171,15 @@ WHOLE_CELLS = {
     "look-behind": ("import re", "re.findall(r'(?<=line )9\\d+', context)[:3]"),
     "look-ahead": ("import re", "[m.start() for m in re.finditer(r'\\n(?=line 7)', context)][:3]"),
     "a back-reference": ("import re", "re.search(r'(\\d)(\\d)\\2\\1', context).group()"),
+    "groups that depend on the text around them": (
+        "import re\nplaced = [r'(^line)|(line)', r'(\\bine)|(ine)', r'(lin\\b)|(lin)', r'(line$)|(line)', r'(^)?line']",
+        "[[re.search('(?m)' + p, context).groups(), re.findall('(?m)' + p, context)[-1]] for p in placed]",
+    ),
+    "groups of a longer attempt": ("import re", "re.search(r'(line \\d+ .\\n$)|(line)', context).groups()"),
+    "the last group": (
+        "import re\nkinds = re.compile(r'(?P<digits>\\d+)|(?P<word>[a-z]+)|.')\nfound = kinds.finditer(context)",
+        "[(m.lastgroup, m.lastindex, hasattr(m, 'lastgroup'), getattr(m, 'lastindex')) for m, _ in zip(found, 'abcd')]",
+    ),
     "nothing": ("import re", "len(re.findall(r'(?m)^\\d*', context)), re.match(r'\\s*', context).span()"),
     "verbose": ("import re\nseven = re.compile(r'7 \\d \\x20 # the end', re.X)", "len(seven.findall(context))"),
     "len as a name": ("len = len(context)", "len"),

@@ -37,6 +37,8 @@ from rlmbox.sandboxes.monty._own_imports import OWN_NAMES, imports_of
 from rlmbox.sandboxes.monty._refusals import SHIMMED_BUILTINS, imported_names
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
+_OF_MATCHES = frozenset({"lastindex", "lastgroup"})
+"""Properties of a match in a long text, whose groups are found when they are asked for."""
 _OF_NAMES = frozenset({"AttributeError", "TypeError", "Exception", "BaseException"})
 """Exceptions whose messages name functions and classes."""
 _SIGNS: dict[type[ast.operator], str] = {
@@ -84,7 +86,10 @@ def rewrite(
     rewriter.classes = known.classes | classes_in(tree)
     rewriter.is_large = is_large
     rewriter.reads_annotations = _annotations.are_read(tree)
-    rewriter.properties = known.properties if properties is None else properties
+    rewriter.properties = {
+        *(known.properties if properties is None else properties),
+        *(_OF_MATCHES if is_large else ()),
+    }
     rewriter.modules = {**{name: name for name in OWN_NAMES}, **modules}
     functions = {**dict(known.functions), **qualified_names(tree)}
     rewriter.functions = frozenset(functions) - rewriter.classes - {"<lambda>"}

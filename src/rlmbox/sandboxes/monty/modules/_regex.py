@@ -64,7 +64,8 @@ def pattern_facts(pattern: str, flags: int) -> dict[str, Any]:
     Returns:
         `sources`: the translated pattern for a text that is (0) ASCII without a final newline, (1) ASCII with one,
         (2) not ASCII, without and (3) with one; `places`: the same, to find the match at every position; `flags`,
-        `groups` and `names` as in `re`; `closing`: the groups in the order in which they end;
+        `groups` and `names` as in `re`; `placed`: whether it looks, other than at the start and the end
+        of every match, at where it is; `closing`: the groups in the order in which they end;
         `empty`: 0 if no match is empty, 1 if one may be, 2 if after an empty match another may begin at the same
         position; `behind`: how many characters before a match the pattern looks at; `linear`: whether the search over a
         long text can match it. `error` or `refused` if the pattern
@@ -103,6 +104,7 @@ def _described(pattern: str, flags: int) -> dict[str, Any]:
         "closing": [*_closing(tree)],
         "empty": _emptiness(tree),
         "behind": _behind(tree),
+        "placed": any(op is _constants.AT for op, _ in _nodes(_without_outer_places(tree))),
         "linear": not _emptiness(tree)
         and not state.flags & re.VERBOSE
         and not any(str(op) in _NOT_LINEAR for op, _ in _nodes(tree)),
@@ -150,6 +152,15 @@ def _behind(tree: Any) -> int:
         if op in (_constants.ASSERT, _constants.ASSERT_NOT) and value[0] < 0:
             most = max(most, int(value[1].getwidth()[1]) + 1)
     return most
+
+
+def _without_outer_places(tree: Any) -> list[Any]:
+    """Return the operations of a pattern without the places, such as `^`, at which every match starts or ends."""
+    items = [*tree]
+    for end in (0, -1):
+        while items and items[end][0] is _constants.AT:
+            del items[end]
+    return items
 
 
 def _nodes(tree: Any) -> Iterator[tuple[Any, Any]]:
