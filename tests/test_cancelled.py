@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
@@ -12,12 +13,14 @@ import anyio
 import pytest
 
 from rlmbox import RLM
+from rlmbox.guard import Finding, Guard
 from rlmbox.record.sqlite_store import SqliteStore
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Completion
 from runs import TEXT, repl
 
 MOST = 200
+LONG = "word " * 30_000
 
 
 class CancelledAt:
@@ -131,3 +134,24 @@ async def test_a_cancellation_has_the_results_so_far() -> None:
     with pytest.raises(asyncio.CancelledError) as cancelled:
         await asked
     assert getattr(cancelled.value, "partial", None).text == "In Paris, I think."
+
+
+async def test_a_check_under_way_in_a_thread_has_ended_when_a_cancelled_question_has() -> None:
+    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def detector(text: str) -> list[Finding]:
+        if "word word" in text and threading.current_thread() is not threading.main_thread():
+            begun.set()
+            go_on.wait(20)
+            ended.set()
+        return []
+
+    rlm = RLM(ScriptedModel([repl(f"print({LONG!r})"), "FINAL(x)"]), sandbox="monty", guard=Guard(detectors=[detector]))
+    asked = asyncio.create_task(rlm.aask("Where?", TEXT))
+    await anyio.to_thread.run_sync(begun.wait, 8)
+    asked.cancel()
+    asyncio.get_running_loop().call_later(0.2, go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert begun.is_set()
+    assert ended.is_set()

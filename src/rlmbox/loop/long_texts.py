@@ -8,6 +8,7 @@ from typing import TypeVar
 import anyio
 
 from rlmbox.context.json_parts import is_long
+from rlmbox.loop.cancellation import to_its_end
 
 _Value = TypeVar("_Value")
 _Result = TypeVar("_Result")
@@ -22,6 +23,4 @@ async def off_loop(work: Callable[[_Value], _Result], value: _Value) -> _Result:
     """
     if not is_long(value):
         return work(value)
-    with anyio.CancelScope(shield=True):
-        result = await anyio.to_thread.run_sync(work, value)
-    return result  # noqa: RET504 - a type checker takes a scope for one that may swallow
+    return await to_its_end(anyio.to_thread.run_sync(work, value))

@@ -259,7 +259,7 @@ class Scope:
         if not is_long(*values) and not self.run.checking.locked():
             return check()
         async with self.run.checking:
-            result = await anyio.to_thread.run_sync(check)
+            result = await to_its_end(anyio.to_thread.run_sync(check))  # the guard is not left to two threads
         return result  # noqa: RET504 - a type checker takes a lock for one that may swallow
 
     def child(self, name: str, account: Account, *, cost_limit_usd: Decimal | None = None) -> Scope:
