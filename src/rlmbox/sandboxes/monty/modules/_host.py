@@ -21,6 +21,7 @@ from rlmbox.types import HostFunction
 
 _MAX_CODED = 64 * 1024 * 1024
 _MAX_LITERAL_CHARS = 1_000_000
+_NEAR_CHARS = 100  # further from where a text is cut off, an error is not caused by that
 _MAX_NUMBER_CHARS = 10_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\[uU]")
@@ -113,13 +114,15 @@ def json_error(text: str, strict: bool) -> str:
     Raises:
         NotImplementedError: CPython accepts the text.
     """
-    if len(text) > _MAX_LITERAL_CHARS:
-        return ""
+    is_long = len(text) > _MAX_LITERAL_CHARS
     try:
-        json.loads(text, strict=strict)
+        json.loads(text[:_MAX_LITERAL_CHARS], strict=strict)
     except json.JSONDecodeError as error:
-        return str(error)
+        may_be_of_end = error.pos > _MAX_LITERAL_CHARS - _NEAR_CHARS or error.msg.startswith("Unterminated")
+        return "" if is_long and may_be_of_end else str(error)
     except (ValueError, RecursionError, MemoryError):
+        return ""
+    if is_long:
         return ""
     raise NotImplementedError("JSON with a lone surrogate such as '\\ud800' is not in this REPL's Python: leave it out")
 
