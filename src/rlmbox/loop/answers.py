@@ -42,7 +42,9 @@ _TOO_LONG = "it is or holds a text that is too long for one value here: answer w
 _TOO_MANY_ROWS = (
     "it is {table}, too long to be an answer by its name: answer with what matters of it, such as head(100)"
 )
-_SETS_ANSWER = re.compile(r"ready|\banswer\b\s*(?:\[[^\]\n]*\]\s*)*[-+*/|]?=(?!=)|\banswer\.(?:update|setdefault)\b")
+_SETS_ANSWER = re.compile(  # a key is short: without a bound, time would be quadratic
+    r"ready|\banswer\b\s*(?:\[[^\]\n]{0,80}\]\s*)*[-+*/|]?=(?!=)|\banswer\.(?:update|setdefault)\b"
+)
 _KEPT = "_answer_value"
 _IS_READY = "isinstance(answer, dict) and answer.get('ready') is True"
 _CONTENT = "answer['content']"
