@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -206,6 +208,26 @@ async def test_the_time_of_a_read_beyond_the_bound_counts_once_beside_other_call
     functions = [HostFunction("scan", scan, "scans", pure=True), HostFunction("ask", ask, "asks")]
     async with local(*functions, worker=short, limits=replace(LIMITS, cell_timeout_s=4.0)) as repl:
         assert await repl.value("sum(scan() + ask() for _ in range(6))") == 12
+
+
+async def test_a_quick_function_that_is_slow_once_and_returns_a_long_text_costs_no_running_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_link, "_QUICK_S", 1.0)  # however busy the machine is
+    monkeypatch.setattr(_link, "_SLOW_S", 1.0)
+    ran_in: list[int] = []
+
+    def tool(seconds: float, size: int) -> str:
+        ran_in.append(threading.get_ident())
+        time.sleep(seconds)
+        return "x" * size
+
+    async with local(HostFunction("tool", tool, "waits"), limits=replace(LIMITS, cell_timeout_s=1.0)) as repl:
+        assert await repl.value("sum(len(tool(0, 1)) for _ in range(10))") == 10
+        assert await repl.value("len(tool(1.5, 200_000))") == 200_000
+        assert ran_in[-1] == threading.get_ident()
+        assert await repl.value("len(tool(0, 200_000))") == 200_000
+        assert ran_in[-1] != threading.get_ident()
 
 
 def _json(value: object) -> object:

@@ -162,7 +162,8 @@ class Link:
         self._inbox = Inbox(frame_limits or FrameLimits())
         self._wire = WorkerPipes(wire, outputs, limits, self._inbox, self._flooded)
         self._quick: dict[str, float] = {}
-        self._begun: dict[int, Awaitable[Any]] = {}  # results of calls that were already started, in this very task
+        # Results of calls that were already started, in this very task, and how much of their time does not count.
+        self._begun: dict[int, tuple[Awaitable[Any], float]] = {}
         self._got: Done | Ready | Lost
         self._pending: set[int] = set()
         self._request_id = self._last_call_id = self._calls = 0
@@ -284,7 +285,7 @@ class Link:
 
     def _drop_begun(self) -> None:
         """Close the calls that were begun and are no longer awaited."""
-        for result in self._begun.values():
+        for result, _ in self._begun.values():
             if (close := getattr(result, "close", None)) is not None:
                 close()
         self._begun.clear()
@@ -406,6 +407,7 @@ class Link:
 
     async def _answer(self, function: HostFunction, call: CallFrame) -> None:
         began = time.monotonic()
+        _, freed_s = self._begun.get(call.id, (None, 0.0))
         try:
             value = await self._result_of(function, call)
             frame = await self._written(partial(_result, call, value), value)
@@ -418,7 +420,7 @@ class Link:
             self._clock.resume()
             self._clock.add(-max(0.0, time.monotonic() - self._paused_s - self._free_s))
         with suppress(OSError):  # the reading side sees the end of the worker too
-            self._wire.send(_framed(frame, free_s))
+            self._wire.send(_framed(frame, freed_s + free_s))
 
     def _freed(self, function: HostFunction, took_s: float) -> float:
         """Return how much of a call's time does not count."""
@@ -435,9 +437,8 @@ class Link:
     # for each of what may be thousands of calls. One slow call sends it back to threads for good.
 
     async def _result_of(self, function: HostFunction, call: CallFrame) -> Any:
-        begun = self._begun.pop(call.id, None)
-        if begun is not None:
-            return await begun
+        if call.id in self._begun:
+            return await self._begun.pop(call.id)[0]
         if function.is_async:
             return await function.call(*call.args, **call.kwargs)  # type: ignore[misc]
         took_s, stopped = math.inf, threading.Event()
@@ -472,21 +473,21 @@ class Link:
             return False
         began = time.perf_counter()
         try:
-            result = (function.at_once or function.call)(*call.args, **call.kwargs)
-            if function.at_once is not None and inspect.isawaitable(result):
-                self._begun[call.id] = result
-                return False
-            if is_long(result):  # written in a thread
-                self._begun[call.id] = _itself(result)
-                return False
-            frame = _result(call, result)
+            result: Any = (function.at_once or function.call)(*call.args, **call.kwargs)
+            is_begun = function.at_once is not None and inspect.isawaitable(result)
+            if not is_begun and is_long(result):  # written in a thread
+                result, is_begun = _itself(result), True
+            frame = b"" if is_begun else _result(call, result)
         except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
-            frame = _failure(call, error)
+            is_begun, frame = False, _failure(call, error)
         took_s = time.perf_counter() - began
         if took_s > _SLOW_S:
             self._quick[call.name] = -math.inf
         free_s = self._freed(function, took_s)
         self._clock.add(free_s)
+        if is_begun:
+            self._begun[call.id] = result, free_s
+            return False
         self._wire.send(_framed(frame, free_s))
         return True
 
