@@ -355,7 +355,7 @@ MODULES = [f"import {name}" for name in "copy csv functools heapq io itertools r
 MODULES.append("from collections import Counter")
 WRONG = """
 context.find(1) ~ context.find('a', 'b') ~ context.count() ~ context.startswith(('row', 5), 1) ~ context['a']
-5 in context ~ context.removeprefix(None) ~ context.split('') ~ context.splitlines('x') ~ context.center(5, 'ab')
+5 in context ~ context.removeprefix(None) ~ context.split('') ~ context.splitlines(keep=1) ~ context.center(5, 'ab')
 context.index('zzz') ~ context.find(sub='a') ~ context.replace('a')
 context.strip(5) ~ context.splitlines()[99_999] ~ context.rfind('a', 1.5)
 """

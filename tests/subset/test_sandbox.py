@@ -262,7 +262,7 @@ async def test_what_a_long_context_lacks_says_what_to_do_and_wrong_arguments_hav
             assert "context[a:b]" in error.message
         for mistake in (
             "context.find(1)",
-            "context.splitlines('x')",
+            "context.splitlines(keep=1)",
             "context.count(sub='a')",
             "context.startswith((5,))",
         ):

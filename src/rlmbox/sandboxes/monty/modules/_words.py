@@ -265,7 +265,8 @@ def _source() -> str:
         "divmod": (_said(lambda: divmod(1, 0)), _said(lambda: divmod(1, _FLOAT))),
     }
     place = _said(lambda: [1].index(2)).startswith("2 ")
-    ranges = "(1, 0, -1)" in _said(lambda: random.randint(1, -1))  # noqa: S311 - for its message
+    empty = _said(lambda: random.randint(1, -1))  # noqa: S311 - for its message
+    ranges = "width" if "(1, 0, -1)" in empty else "ends" if "randrange(1, 0)" in empty else ""
     return _SAID.format(
         counts=counts,
         names_use=names_use,
@@ -299,11 +300,13 @@ def _rlm_make_said():
                 return text[: len(text) - len(ending)] + words
         if kind == 'AttributeError' and text.startswith("'json.JSONDecodeError' object"):
             return "'" + text[6:]
-        if kind == 'ValueError' and {ranges} and text.startswith('empty range in rand'):
+        if kind == 'ValueError' and {ranges!r} and text.startswith('empty range in rand'):
             ends = text[text.index('(') + 1 : -1].split(', ')
             if len(ends) > 2:
-                return 'empty range for randrange()'
+                return text if {ranges!r} == 'ends' else 'empty range for randrange()'
             end = int(ends[1]) + (text[19] == 'i')
+            if {ranges!r} == 'ends':
+                return 'empty range in randrange(' + ends[0] + ', ' + str(end) + ')'
             return 'empty range for randrange() (' + ends[0] + ', ' + str(end) + ', ' + str(end - int(ends[0])) + ')'
         if kind == 'ValueError':
             if text.startswith("Unknown format code '") and text[22:23] == "'" and not ' ' < text[21] <= '~':
