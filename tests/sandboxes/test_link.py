@@ -1,16 +1,19 @@
 """The host survives a worker that does whatever it likes, and says what it did."""
 
+import asyncio
 import os
 import socket
 import time
 import tracemalloc
+from typing import Any
 
 import anyio
 import pytest
 
 from rlmbox.sandboxes.worker._frames import Done, FrameLimits
+from rlmbox.sandboxes.worker._link import Link
 from rlmbox.types import HostFunction
-from sandboxes.wire import DONE, ECHO, Attacker, call, frame, lost, meet
+from sandboxes.wire import DONE, ECHO, LIMITS, Attacker, call, frame, lost, meet
 
 pytestmark = pytest.mark.usefixtures("little_grace")
 
@@ -201,3 +204,43 @@ async def test_a_large_answer_does_not_wait_for_a_slow_reader_for_ever() -> None
 
     reply = await lost(script, HostFunction("large", lambda: "x" * 20_000_000, "gives much"), timeout_s=0.1)
     assert reply.outcome == "timeout"
+
+
+class SlowSocket(socket.socket):
+    """A socket whose sends take their time, as they do beside a thread that wants to run Python."""
+
+    turn: int = 0
+    sent_in: list[int]
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        time.sleep(0.004)
+        self.sent_in.append(self.turn)
+        return super().send(data[:4_096], flags)
+
+
+async def test_a_long_frame_is_written_in_turns_with_the_other_tasks_of_the_loop() -> None:
+    ours, theirs = socket.socketpair()
+    wire = SlowSocket(fileno=ours.detach())
+    wire.sent_in = []
+    link = Link(wire, (), LIMITS, {})
+
+    async def others() -> None:
+        while True:
+            await asyncio.sleep(0)
+            wire.turn += 1
+
+    def read_and_answer() -> None:
+        Attacker(theirs, -1, -1).receive()
+        theirs.sendall(frame(DONE))
+
+    beside = asyncio.create_task(others())
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, read_and_answer)
+            reply = await link.request({"type": "execute", "code": "#" * 200_000}, 30.0)
+        assert isinstance(reply, Done)
+        assert len({*wire.sent_in}) >= len(wire.sent_in) / 3  # two sends in a turn at most
+    finally:
+        beside.cancel()
+        link.close()
+        theirs.close()

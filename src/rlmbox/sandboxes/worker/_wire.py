@@ -11,6 +11,7 @@ import codecs
 import os
 import select
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,6 +24,7 @@ from rlmbox.types import CellLimits
 _READ_BYTES = 1 << 18
 _SHORT_BYTES = 1 << 15  # room for most frames; allocating more each time costs 15 µs
 _LEFTOVER_BYTES = 1 << 20
+_TURN_S = 0.005
 _REST_S = 0.002
 
 
@@ -266,12 +268,16 @@ class WorkerPipes:
             self._news.set_result(None)
 
     def _flush(self) -> None:
+        # A busy thread may take the interpreter at each send, so a long frame is written in several turns of the loop.
+        until_s = time.monotonic() + _TURN_S
         with suppress(BlockingIOError):
             while self._outbox:
                 sent = self._wire.send(self._outbox[0])
                 self._outbox[0] = self._outbox[0][sent:]
                 if not self._outbox[0]:
                     self._outbox.popleft()
+                if time.monotonic() > until_s:
+                    break
         if self._is_writing == bool(self._outbox):
             return
         self._is_writing = not self._is_writing
