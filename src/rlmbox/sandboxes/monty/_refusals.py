@@ -553,8 +553,17 @@ def _check_import(node: ast.Import | ast.ImportFrom) -> None:
         _check_module_name(module, alias.name, node)
 
 
+def is_offered(module: str) -> bool:
+    """Return whether a cell can import a module.
+
+    Args:
+        module: Its name.
+    """
+    return (module in native_modules() and module != "builtins") or module in MODULES
+
+
 def _check_module(name: str, node: ast.AST) -> None:
-    if (name in native_modules() and name != "builtins") or name in MODULES:
+    if is_offered(name):
         return
     if name.partition(".")[0] in sys.stdlib_module_names:
         raise lacking(

@@ -11,6 +11,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Collection
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from importlib import import_module
+from time import struct_time
 from types import FunctionType, GeneratorType
 from typing import NamedTuple
 
@@ -45,6 +47,7 @@ _TYPES: dict[str, type] = {
     "iterator": type(iter([])),
     "namedtuple": _Named,
     "reader": type(csv.reader([])),
+    "time.struct_time": struct_time,
     "re.Match": re.Match,
     "re.Pattern": re.Pattern,
     "_rlm_LargeText": str,
@@ -61,11 +64,16 @@ def has_attribute(kind: str, name: str) -> bool:
 
     Args:
         kind: The type's name in Monty, after `type ` if the object is the type itself, and after `error ` if it is an
-            exception. Any other is a cell's own.
+            exception; the module's name after `module `. Any other is a cell's own.
         name: The attribute's.
     """
     if kind.startswith("type "):
         return hasattr(_TYPES.get(kind.removeprefix("type "), _Plain), name)
+    if kind.startswith("module "):
+        from rlmbox.sandboxes.monty._refusals import is_offered  # late: it imports this package
+
+        module = kind.removeprefix("module ")
+        return is_offered(module) and hasattr(import_module(module), name)
     is_error = kind.startswith("error ")
     found = _TYPES.get(kind.removeprefix("error "), Exception if is_error else _Plain)
     return any(name in vars(base) for base in found.__mro__) or (is_error and name in _OF_ERRORS.get(found, ()))
